@@ -1,0 +1,1 @@
+//! Assembles one piece out of its blocks.

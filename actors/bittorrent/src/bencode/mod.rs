@@ -1,0 +1,1 @@
+//! Bencode, strict and lenient, without recursion (BEP 3).

@@ -1,0 +1,1 @@
+//! Who may download from us: the choker (BEP 3).

@@ -1,0 +1,1 @@
+//! Message stream encryption (MSE/PE) as a machine.

@@ -1,0 +1,1 @@
+//! When a torrent has been seeded enough, and which torrents may run now.

@@ -1,0 +1,1 @@
+//! Peer ids: ours, and which client another's names (BEP 20).

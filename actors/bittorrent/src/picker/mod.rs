@@ -1,0 +1,1 @@
+//! Which blocks to ask of which peer: the piece picker.

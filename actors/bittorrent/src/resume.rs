@@ -1,0 +1,1 @@
+//! Resume data: what is known to be on disk.

@@ -1,0 +1,1 @@
+//! Who sent the bytes of a piece that failed: parole and smart ban.

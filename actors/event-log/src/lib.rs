@@ -1,0 +1,1 @@
+//! The EventLog trait with memory and SQLite logs.

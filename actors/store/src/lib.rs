@@ -1,0 +1,1 @@
+//! What outlives a process: the store traits with memory and SQLite stores.

@@ -1,0 +1,1 @@
+//! The engine: supervised actors around the machines of the bittorrent crate, and the disk.

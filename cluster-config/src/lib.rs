@@ -1,0 +1,1 @@
+//! Typed configuration: defaults, files, environment and flags, with units and origins.

@@ -1,0 +1,1 @@
+//! The HTTP gateway: native REST API over the control language.

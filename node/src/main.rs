@@ -1,0 +1,2 @@
+//! The `torrentedge` program.
+fn main() {}
