@@ -1,1 +1,5 @@
 //! The peer wire protocol (BEP 3, 6, 10).
+
+mod message;
+
+pub use message::Message;
