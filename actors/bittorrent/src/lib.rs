@@ -8,6 +8,7 @@
 
 pub mod assembly;
 pub mod bencode;
+pub mod bitfield;
 pub mod choke;
 pub mod encryption;
 pub mod goals;
