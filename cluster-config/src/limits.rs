@@ -9,7 +9,7 @@ section! {
         keys {
             /// The largest .torrent file or info dictionary that is taken.
             metainfo_size: ByteSize = ByteSize::from_bytes(10_000_000),
-                in ByteSize::from_kib(64)..=ByteSize::from_bytes(32_000_000);
+                in ByteSize::from_kib(64)..=ByteSize::from_bytes(10_000_000);
             /// The longest answer of a tracker.
             tracker_response_size: ByteSize = ByteSize::from_mib(1),
                 in ByteSize::from_kib(16)..=ByteSize::from_mib(16);
