@@ -1,0 +1,170 @@
+//! Tests of what only a file does; the rest is in the conformance suite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::FilePriority;
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::Desired;
+
+fn open(directory: &tempfile::TempDir) -> SqliteStore {
+    SqliteStore::open(&directory.path().join("store.sqlite")).unwrap()
+}
+
+#[tokio::test]
+async fn conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let nth = std::cell::Cell::new(0);
+    crate::conformance::check(async || {
+        nth.set(nth.get() + 1);
+        let path = directory.path().join(format!("{}.sqlite", nth.get()));
+        Arc::new(SqliteStore::open(&path).unwrap()) as _
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_opening_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (TorrentId([1; 20]), TorrentId([2; 20]));
+    let mut record = TorrentRecord::new(first, 5);
+    record.settings.priorities = vec![FilePriority::SKIP, FilePriority::HIGH];
+    let metainfo = TorrentSource::Metainfo(Bytes::from_static(b"d4:infode"));
+    let magnet = TorrentSource::Magnet("magnet:?xt=urn:btih:02".to_owned());
+    let store = open(&directory);
+    store
+        .write(vec![
+            Change::add(record.clone(), metainfo.clone()),
+            Change::SetCheckpoint(first, Bytes::from_static(b"\xff\x00")),
+            Change::add(TorrentRecord::new(second, 4), magnet.clone()),
+            Change::SetMeta("node".to_owned(), Some(Bytes::from_static(b"n1"))),
+        ])
+        .await
+        .unwrap();
+    drop(store);
+    let store = open(&directory);
+    assert_eq!(store.torrent(first).await, Ok(record));
+    assert_eq!(store.source(first).await, Ok(metainfo));
+    assert_eq!(store.source(second).await, Ok(magnet));
+    assert_eq!(store.checkpoint(first).await, Ok(Some(Bytes::from_static(b"\xff\x00"))));
+    assert_eq!(store.meta("node").await, Ok(Some(Bytes::from_static(b"n1"))));
+    assert_eq!(store.count().await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_damaged_or_newer_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.sqlite");
+    drop(open(&directory));
+    let newer = Schema {
+        application_id: SCHEMA.application_id,
+        migrations: &[include_str!("schema.sql"), "CREATE TABLE later(x)"],
+    };
+    drop(Database::open(&path, &newer).unwrap());
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert_eq!(error, StoreError::NewerSchema { found: 2, known: 1 });
+    std::fs::write(&path, [7; 8192]).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_ours_is_named_corrupt() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let id = TorrentId([1; 20]);
+    let source = TorrentSource::Magnet("magnet:?".to_owned());
+    store.write(vec![Change::add(TorrentRecord::new(id, 5), source)]).await.unwrap();
+    let spoil = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute("UPDATE torrents SET settings = '{\"sequential\": 7}'", [])?;
+        Ok(())
+    };
+    store.database.write(0, spoil).await.unwrap();
+    assert!(matches!(store.torrent(id).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(store.torrents(None, 10).await, Err(StoreError::Corrupt(_))));
+}
+
+fn any_record() -> impl Strategy<Value = TorrentRecord> {
+    let text = "[^\\x00]{0,20}";
+    let times = (0..u64::MAX / 2, proptest::option::of(0..u64::MAX / 2));
+    let hashes = any::<(Option<[u8; 20]>, Option<[u8; 32]>)>();
+    let flags = any::<(bool, bool)>();
+    let totals = proptest::array::uniform4(0..u64::MAX / 2);
+    (any::<[u8; 20]>(), text, times, hashes, flags, totals, proptest::option::of(text)).prop_map(
+        |(id, name, (added_ms, completed_ms), (v1, v2), (is_private, running), totals, error)| {
+            let mut record = TorrentRecord::new(TorrentId(id), added_ms);
+            record.settings.trackers = error.iter().cloned().collect();
+            record.settings.sequential = running;
+            let [total_bytes, downloaded_bytes, uploaded_bytes, seeded_s] = totals;
+            TorrentRecord {
+                name,
+                v1: v1.map(control::InfoHash),
+                v2: v2.map(control::InfoHashV2),
+                is_private,
+                desired: if running { Desired::Running } else { Desired::Stopped },
+                total_bytes,
+                downloaded_bytes,
+                uploaded_bytes,
+                seeded_s,
+                completed_ms,
+                error,
+                ..record
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn any_record_reads_back_as_it_was(records in proptest::collection::vec(any_record(), 1..20)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let mut added = std::collections::BTreeMap::new();
+        for record in records {
+            added.insert(record.id, record);
+        }
+        let source = TorrentSource::Magnet("magnet:?".to_owned());
+        let changes = added.values().map(|r| Change::add(r.clone(), source.clone())).collect();
+        runtime.block_on(async {
+            store.write(changes).await.unwrap();
+            for record in added.values() {
+                prop_assert_eq!(&store.torrent(record.id).await.unwrap(), record);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_torrents_are_added_in_one_go_and_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let metainfo = TorrentSource::Metainfo(Bytes::from(vec![b'x'; 1024]));
+    let adds =
+        (0..10_000).map(|n| Change::add(TorrentRecord::new(scattered(n), n), metainfo.clone()));
+    #[expect(clippy::disallowed_methods, reason = "the time of the real disk is what is measured")]
+    let begin = std::time::Instant::now();
+    store.write(adds.collect()).await.unwrap();
+    let mut listed = 0;
+    let mut after = None;
+    loop {
+        let page = store.torrents(after, PAGE_LEN_MAX).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.page_key());
+        listed += page.len();
+    }
+    assert_eq!(listed, 10_000);
+    // Unoptimised it takes about 0.3 s; the bound is for a machine that does much else.
+    let elapsed = begin.elapsed();
+    assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
+}
+
+/// An id that is as scattered as hashes are.
+fn scattered(n: u64) -> TorrentId {
+    let mut id = [0; 20];
+    id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    TorrentId(id)
+}
