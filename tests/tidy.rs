@@ -26,8 +26,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("control", &["bittorrent"]),
     ("env", &["bittorrent", "cluster-config"]),
     ("cluster", &["control", "cluster-config", "env"]),
-    ("event-log", &["control", "cluster-config", "env"]),
-    ("store", &["control", "cluster-config", "env"]),
+    ("sqlite-file", &[]),
+    ("event-log", &["control", "cluster-config", "env", "sqlite-file"]),
+    ("store", &["control", "cluster-config", "env", "sqlite-file"]),
     ("kafka-bridge", &["event-log", "control", "cluster-config", "env"]),
     ("mongo-store", &["store", "control", "cluster-config", "env"]),
     (
