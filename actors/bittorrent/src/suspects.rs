@@ -1,1 +1,164 @@
 //! Who sent the bytes of a piece that failed: parole and smart ban.
+//!
+//! A piece that failed its hash and came from one peer convicts that peer. One that came from several
+//! puts all of them on parole (pieces of their own only), and what each sent is remembered by a digest:
+//! when the piece is right at last, whoever sent other bytes before is guilty, and the rest are free.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha1::{Digest, Sha1};
+
+use crate::PieceIndex;
+use crate::picker::PeerKey;
+
+/// Pieces whose blocks are remembered at most; the oldest are forgotten.
+const PIECES_MAX: usize = 64;
+/// Failed pieces after which a peer is banned although nothing was proved.
+const STRIKES_MAX: u32 = 5;
+
+type BlockDigest = [u8; 20];
+
+/// What follows from a failed piece.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// These are to be banned.
+    pub guilty: Vec<PeerKey>,
+    /// These are on parole from now on.
+    pub parole: Vec<PeerKey>,
+    /// These are free again.
+    pub free: Vec<PeerKey>,
+}
+
+/// Suspicions of one torrent.
+#[derive(Debug, Default)]
+pub struct Suspects {
+    /// By piece: each block's sender and digest, of every failed try.
+    failed: BTreeMap<PieceIndex, Vec<Vec<(PeerKey, BlockDigest)>>>,
+    strikes: BTreeMap<PeerKey, u32>,
+    parole: BTreeSet<PeerKey>,
+}
+
+/// The digest of a block.
+#[must_use]
+pub fn digest(block: &[u8]) -> BlockDigest {
+    Sha1::digest(block).into()
+}
+
+impl Suspects {
+    /// A piece failed. `sources` names the sender of each block; `blocks` are their bytes, or nothing
+    /// where they are gone.
+    pub fn failed(
+        &mut self,
+        piece: PieceIndex,
+        sources: &[PeerKey],
+        blocks: &[impl AsRef<[u8]>],
+    ) -> Judgement {
+        let peers: BTreeSet<_> = sources.iter().copied().collect();
+        let mut judgement = Judgement::default();
+        if let (Some(&only), 1) = (peers.first(), peers.len()) {
+            judgement.guilty.push(only);
+            return judgement;
+        }
+        for &peer in &peers {
+            let strikes = self.strikes.entry(peer).or_default();
+            *strikes += 1;
+            if *strikes >= STRIKES_MAX {
+                judgement.guilty.push(peer);
+            } else if self.parole.insert(peer) {
+                judgement.parole.push(peer);
+            }
+        }
+        let tried = sources.iter().zip(blocks);
+        let tried = tried.map(|(&peer, block)| (peer, digest(block.as_ref()))).collect();
+        self.failed.entry(piece).or_default().push(tried);
+        while self.failed.len() > PIECES_MAX {
+            self.failed.pop_first();
+        }
+        judgement
+    }
+
+    /// Whether the digests of this piece's blocks are wanted by [`Suspects::verified`].
+    #[must_use]
+    pub fn remembers(&self, piece: PieceIndex) -> bool {
+        self.failed.contains_key(&piece)
+    }
+
+    /// A piece that had failed is right now; `digests` are those of its blocks.
+    pub fn verified(&mut self, piece: PieceIndex, digests: &[BlockDigest]) -> Judgement {
+        let tries = self.failed.remove(&piece).unwrap_or_default();
+        let (mut guilty, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for (peer, digest, right) in
+            tries.iter().flat_map(|tried| tried.iter().zip(digests)).map(|((p, d), r)| (*p, d, r))
+        {
+            seen.insert(peer);
+            if digest != right {
+                guilty.insert(peer);
+            }
+        }
+        let free = seen.difference(&guilty).copied().filter(|peer| self.parole.remove(peer));
+        let free: Vec<_> = free.collect();
+        free.iter().for_each(|peer| _ = self.strikes.remove(peer));
+        Judgement { guilty: guilty.into_iter().collect(), parole: Vec::new(), free }
+    }
+
+    /// A peer on parole sent a whole piece that is right: it is free.
+    pub fn proved_honest(&mut self, peer: PeerKey) -> bool {
+        self.strikes.remove(&peer);
+        self.parole.remove(&peer)
+    }
+
+    /// A peer is gone, and its key will be another's.
+    pub fn forget(&mut self, peer: PeerKey) {
+        self.strikes.remove(&peer);
+        self.parole.remove(&peer);
+        for tries in self.failed.values_mut() {
+            tries.iter_mut().for_each(|tried| tried.retain(|(other, _)| *other != peer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: PeerKey = PeerKey(1);
+    const B: PeerKey = PeerKey(2);
+    const PIECE: PieceIndex = PieceIndex(9);
+
+    #[test]
+    fn a_single_source_is_guilty_at_once() {
+        let judgement = Suspects::default().failed(PIECE, &[A, A], &[b"x", b"y"]);
+        assert_eq!(judgement.guilty, [A]);
+    }
+
+    #[test]
+    fn of_several_the_one_whose_bytes_differ_is_guilty() {
+        let mut suspects = Suspects::default();
+        let judgement = suspects.failed(PIECE, &[A, B], &[b"good", b"evil"]);
+        assert_eq!((judgement.guilty, judgement.parole), (vec![], vec![A, B]));
+        assert!(suspects.remembers(PIECE));
+        let judgement = suspects.verified(PIECE, &[digest(b"good"), digest(b"true")]);
+        assert_eq!((judgement.guilty, judgement.free), (vec![B], vec![A]));
+        assert!(!suspects.remembers(PIECE));
+    }
+
+    #[test]
+    fn five_strikes_are_enough_and_honesty_frees() {
+        let mut suspects = Suspects::default();
+        for n in 0..4 {
+            let judgement = suspects.failed(PieceIndex(n), &[A, B], &[b"a", b"b"]);
+            assert!(judgement.guilty.is_empty());
+        }
+        assert!(suspects.proved_honest(A));
+        assert_eq!(suspects.failed(PieceIndex(5), &[A, B], &[b"a", b"b"]).guilty, [B]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut suspects = Suspects::default();
+        for n in 0..1000 {
+            let _ = suspects.failed(PieceIndex(n), &[A, B], &[b"a", b"b"]);
+        }
+        assert_eq!(suspects.failed.len(), PIECES_MAX);
+    }
+}
