@@ -29,8 +29,9 @@ section! {
             path: PathBuf = PathBuf::from("events.sqlite");
             /// How long an event is kept; 0 is for ever.
             retention_age: Duration = Duration::from_secs(7 * 24 * 3600);
-            /// The most bytes of events that a topic keeps, the oldest go first; 0 is unlimited.
-            retention_size: ByteSize = ByteSize::from_mib(256);
+            /// The most bytes of events that a partition of a topic keeps, the oldest go first; 0 is
+            /// unlimited.
+            retention_size: ByteSize = ByteSize::from_mib(64);
         }
     }
 }

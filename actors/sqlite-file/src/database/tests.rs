@@ -38,6 +38,20 @@ async fn an_acknowledged_write_is_seen_and_outlives_the_handle() {
     assert_eq!(count(&open(&directory)).await, 10);
 }
 
+/// What is in the files at the moment of an answer is what a killed process leaves behind.
+#[tokio::test]
+async fn an_acknowledged_write_is_in_the_files_without_a_clean_end() {
+    let (living, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let database = open(&living);
+    for x in 0..3 {
+        database.write(0, insert(x)).await.unwrap();
+    }
+    for name in ["file.sqlite", "file.sqlite-wal"] {
+        std::fs::copy(living.path().join(name), killed.path().join(name)).unwrap();
+    }
+    assert_eq!(count(&open(&killed)).await, 3);
+}
+
 #[tokio::test]
 async fn a_failed_write_takes_nothing_with_it() {
     let directory = tempfile::tempdir().unwrap();

@@ -168,3 +168,54 @@ fn scattered(n: u64) -> TorrentId {
     id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     TorrentId(id)
 }
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let id = || (0..3_u8).prop_map(|n| TorrentId([n; 20]));
+    let record = || {
+        (id(), 0..3_u64, any::<u32>()).prop_map(|(id, added_ms, uploaded)| TorrentRecord {
+            uploaded_bytes: uploaded.into(),
+            ..TorrentRecord::new(id, added_ms)
+        })
+    };
+    let source = || "[a-z]{1,3}".prop_map(TorrentSource::Magnet);
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..4).prop_map(Bytes::from);
+    prop_oneof![
+        3 => (record(), source()).prop_map(|(record, source)| Change::add(record, source)),
+        1 => record().prop_map(Change::update),
+        1 => (id(), source()).prop_map(|(id, source)| Change::SetSource(id, source)),
+        1 => (id(), bytes()).prop_map(|(id, data)| Change::SetCheckpoint(id, data)),
+        1 => id().prop_map(Change::Remove),
+        1 => ("[ab]", proptest::option::of(bytes())).prop_map(|(key, value)| Change::SetMeta(key, value)),
+    ]
+}
+
+/// All that a store keeps, as text.
+async fn contents(store: &dyn TorrentStore) -> String {
+    let records = store.torrents(None, PAGE_LEN_MAX).await;
+    let mut text = format!("{records:?} {:?}", store.count().await);
+    for n in 0..3 {
+        let id = TorrentId([n; 20]);
+        text += &format!("{:?} {:?}", store.source(id).await, store.checkpoint(id).await);
+    }
+    text + &format!("{:?} {:?}", store.meta("a").await, store.meta("b").await)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn does_as_the_store_in_memory(
+        writes in proptest::collection::vec(proptest::collection::vec(any_change(), 1..4), 1..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (file, memory) = (open(&directory), crate::MemoryStore::new());
+        runtime.block_on(async {
+            for changes in writes {
+                let expected = memory.write(changes.clone()).await;
+                prop_assert_eq!(file.write(changes.clone()).await, expected, "{:?}", changes);
+                prop_assert_eq!(contents(&file).await, contents(&memory).await);
+            }
+            Ok(())
+        })?;
+    }
+}
