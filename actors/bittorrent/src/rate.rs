@@ -157,6 +157,14 @@ impl TokenBucket {
         self.level = self.level.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// Puts `count` tokens in, up to the bound.
+    pub fn give(&mut self, now: Time, count: u64) {
+        self.refill(now);
+        let burst = i64::try_from(self.burst).unwrap_or(i64::MAX);
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.level = self.level.saturating_add(count).min(burst);
+    }
+
     /// The earliest moment at which `count` tokens are there, or a full bucket if it holds fewer;
     /// [`Time::MAX`] if that never comes.
     #[must_use]
@@ -244,6 +252,16 @@ mod tests {
         let mut meter = RateMeter::new(Time::from_secs(5));
         meter.add(Time::from_secs(1), 7);
         assert_eq!(meter.rate(Time::from_secs(5)), 7);
+    }
+
+    #[test]
+    fn gifts_fill_it_and_do_not_overflow() {
+        let mut bucket = TokenBucket::new(0, 100, Time::ZERO);
+        assert!(bucket.take(Time::ZERO, 100));
+        bucket.give(Time::ZERO, 30);
+        assert_eq!(bucket.available(Time::ZERO), 30);
+        bucket.give(Time::ZERO, u64::MAX);
+        assert_eq!(bucket.available(Time::ZERO), 100);
     }
 
     #[test]

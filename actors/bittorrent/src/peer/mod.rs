@@ -10,18 +10,49 @@
 //! - `download.rs`: our requests and what becomes of them; `window.rs`: how many; `outstanding.rs`: which
 //! - `upload.rs`: the peer's requests
 //! - `extended.rs`: the extension protocol
-//! - `pieces.rs`: what the peer has
+//! - `have.rs`: what each side says that it has; `pieces.rs`: what the peer has
+//!
+//! ```
+//! use bittorrent::peer::{Action, Capabilities, Config, Layout, Offer, Session};
+//! use bittorrent::wire::{Message, codec};
+//! use bittorrent::{BlockRef, PieceIndex, Time};
+//! use bytes::BytesMut;
+//!
+//! let layout = Layout { piece_count: 1, piece_length: 16_384, total_length: 5 };
+//! let config = Config { layout: Some(layout), ..Config::default() };
+//! let now = Time::ZERO;
+//! let mut session = Session::new(config, Capabilities { fast: true, extended: false }, now);
+//! session.start(now, Offer::None);
+//! session.set_interested(now, true);
+//!
+//! // The peer has all and serves us.
+//! let (mut buf, mut actions) = (BytesMut::new(), Vec::new());
+//! codec::encode(&Message::HaveAll, &mut buf);
+//! codec::encode(&Message::Unchoke, &mut buf);
+//! session.receive(now, &mut buf, &mut actions)?;
+//! assert!(matches!(actions[..], [Action::Has(_), Action::Unchoked, Action::WantBlocks]));
+//! assert!(session.wanted() > 0);
+//!
+//! let block = BlockRef { piece: PieceIndex(0), begin: 0, length: 5 };
+//! session.request(now, &[block], &mut actions);
+//! // Have none, interested, request: to be written to the socket.
+//! assert_eq!(session.transmit().len(), 5 + 5 + 17);
+//! # Ok::<(), bittorrent::peer::Violation>(())
+//! ```
 //!
 //! A block passes in constant time and without an allocation of its own: the codec gives a slice of the
 //! receive buffer, the index finds the request, and the slice goes on into the run of its piece.
 //!
 //! Everything that a peer can make us keep is bounded: requests of ours by the window, requests of its
 //! own by the queue, unread replies by [`REPLIES_MAX`]. Messages without effect, and changes of mind,
-//! cost tokens of a bucket; a peer that empties it floods.
+//! cost tokens of a bucket; a peer that empties it floods. Tokens come with time, and with what we give
+//! the peer reason to react to.
 
 mod action;
+mod allowed_fast;
 mod download;
 mod extended;
+mod have;
 mod outstanding;
 mod pieces;
 mod upload;
@@ -31,20 +62,21 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use crate::bitfield::Bitfield;
 use crate::rate::{RateMeter, TokenBucket};
 use crate::wire::{Message, codec};
 use crate::{BLOCK_LEN, PieceIndex, Time};
 
 pub use action::{Action, Capabilities, Config, HaveUpdate, Layout, Release, Snapshot, Violation};
+pub use allowed_fast::allowed_fast_set;
+pub use have::Offer;
 pub use pieces::{Claims, PeerPieces};
 pub use upload::ReadLimit;
 
-use action::push_have;
 use extended::Extensions;
 use outstanding::{Grace, Outstanding};
 use uploads::Uploads;
@@ -73,6 +105,9 @@ const COST_IDLE: u64 = 1;
 const COST_KEEP_ALIVE: u64 = 10;
 /// A change of mind that costs the owner work: choke, interest, a piece lost, a hint.
 const COST_FLIP: u64 = 20;
+/// What a peer earns by each piece that we announce and each block that it takes: a peer that keeps up
+/// with a fast download becomes interested, and ceases to be, with every piece.
+const EARNED: u64 = 2 * COST_FLIP;
 
 /// A connection after the handshake; see the [module](self).
 #[derive(Debug)]
@@ -81,6 +116,8 @@ pub struct Session {
     capabilities: Capabilities,
     /// Control messages that wait to be written.
     out: BytesMut,
+    /// Pieces that we have and did not tell yet.
+    unsaid: VecDeque<PieceIndex>,
     /// The most of `out` that replies may fill.
     out_max: usize,
     /// An end that a command found; told by the next call that can.
@@ -136,17 +173,6 @@ struct Flags {
     metadata_untold: bool,
 }
 
-/// What we say that we have when a connection starts.
-#[derive(Debug, Clone, Copy)]
-pub enum Offer<'a> {
-    /// Nothing.
-    None,
-    /// Every piece.
-    All,
-    /// These.
-    Some(&'a Bitfield),
-}
-
 impl Session {
     /// Makes a session that has sent and received nothing since the handshake.
     #[must_use]
@@ -155,6 +181,7 @@ impl Session {
             config,
             capabilities,
             out: BytesMut::new(),
+            unsaid: VecDeque::new(),
             out_max: REPLIES_MAX,
             doomed: None,
             flags: Flags::new(),
@@ -180,22 +207,6 @@ impl Session {
             up: RateMeter::new(now),
             fast_to_peer: Vec::new(),
             extensions: Extensions::default(),
-        }
-    }
-
-    /// Says what we have: the first thing to do with a new session.
-    pub fn start(&mut self, now: Time, offer: Offer<'_>) {
-        match offer {
-            Offer::All if self.capabilities.fast => self.send(now, &Message::HaveAll),
-            Offer::None if self.capabilities.fast => self.send(now, &Message::HaveNone),
-            // Without metadata there is nothing to have; without fast, silence says none.
-            Offer::None => {}
-            Offer::All => {
-                if let Some(layout) = self.config.layout {
-                    self.send_bitfield(now, &Bitfield::full(layout.piece_count));
-                }
-            }
-            Offer::Some(bits) => self.send_bitfield(now, bits),
         }
     }
 
@@ -230,18 +241,8 @@ impl Session {
 
     /// Control bytes that wait to be written, in order. The owner takes from the front what it writes.
     pub fn transmit(&mut self) -> &mut BytesMut {
+        self.say_haves(self.sent_at);
         &mut self.out
-    }
-
-    /// What the peer has.
-    #[must_use]
-    pub const fn pieces(&self) -> &PeerPieces {
-        &self.pieces
-    }
-
-    /// Tells the peer of a piece that we have now.
-    pub fn announce_have(&mut self, now: Time, piece: PieceIndex) {
-        self.send(now, &Message::Have(piece));
     }
 
     /// Tells the peer whether we want something that it has.
@@ -255,27 +256,6 @@ impl Session {
     /// Tells the UDP port of our DHT node (BEP 5).
     pub fn send_dht_port(&mut self, now: Time, port: u16) {
         self.send(now, &Message::Port(port));
-    }
-
-    /// Gives the number and size of the pieces, once the metadata is there and verified.
-    ///
-    /// # Errors
-    ///
-    /// What the peer claimed to have before does not fit the torrent.
-    pub fn metadata_ready(
-        &mut self,
-        layout: Layout,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), Violation> {
-        if self.config.layout.replace(layout).is_some() {
-            return Ok(());
-        }
-        self.pieces.resolve(layout.piece_count)?;
-        self.fast_from_peer.retain(|&piece| layout.has(piece));
-        actions.extend(self.pieces.update().map(Action::Has));
-        actions.extend(self.fast_from_peer.iter().copied().map(Action::AllowedFast));
-        self.finish(actions);
-        Ok(())
     }
 
     /// The moment at which [`Session::handle_timeout`] is to be called, if nothing comes before.
@@ -373,38 +353,6 @@ impl Session {
         }
     }
 
-    fn on_have(
-        &mut self,
-        now: Time,
-        piece: PieceIndex,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), Violation> {
-        self.flags.bitfield_open = false;
-        let piece_count = self.check_piece(piece)?;
-        if !self.pieces.add(piece, piece_count) {
-            return self.pay(now, COST_IDLE);
-        }
-        if self.config.layout.is_some() {
-            push_have(actions, piece);
-        }
-        Ok(())
-    }
-
-    fn on_bitfield(&mut self, bits: &[u8], actions: &mut Vec<Action>) -> Result<(), Violation> {
-        self.close_bitfield()?;
-        self.pieces.set_bits(bits, self.config.layout.map_or(0, |layout| layout.piece_count))?;
-        actions.extend(self.pieces.update().map(Action::Has));
-        Ok(())
-    }
-
-    fn on_all_or_none(&mut self, all: bool, actions: &mut Vec<Action>) -> Result<(), Violation> {
-        self.need_fast(if all { "have all" } else { "have none" })?;
-        self.close_bitfield()?;
-        self.pieces.set_all_or_none(all);
-        actions.extend(self.pieces.update().map(Action::Has));
-        Ok(())
-    }
-
     fn on_interest(
         &mut self,
         now: Time,
@@ -433,22 +381,6 @@ impl Session {
             _ => return Ok(()),
         };
         if length > limit { Err(Violation::TooLong { length, limit }) } else { Ok(()) }
-    }
-
-    /// Checks a piece number from the wire; gives the number of pieces, zero if that is unknown.
-    fn check_piece(&self, piece: PieceIndex) -> Result<u32, Violation> {
-        match self.config.layout {
-            Some(layout) if layout.has(piece) => Ok(layout.piece_count),
-            None if piece.0 < pieces::PIECES_MAX => Ok(0),
-            _ => Err(Violation::NoSuchPiece(piece)),
-        }
-    }
-
-    fn close_bitfield(&mut self) -> Result<(), Violation> {
-        match std::mem::replace(&mut self.flags.bitfield_open, false) {
-            true => Ok(()),
-            false => Err(Violation::LateBitfield),
-        }
     }
 
     const fn need_fast(&self, what: &'static str) -> Result<(), Violation> {
@@ -491,18 +423,6 @@ impl Session {
         self.doomed.clone().map_or(Ok(()), Err)
     }
 
-    fn send_bitfield(&mut self, now: Time, bits: &Bitfield) {
-        if bits.count() == 0 {
-            if self.capabilities.fast {
-                self.send(now, &Message::HaveNone);
-            }
-            return;
-        }
-        let bytes = bits.to_bytes();
-        self.out_max = REPLIES_MAX + bytes.len();
-        self.send(now, &Message::Bitfield(bytes.into()));
-    }
-
     /// Tells what a call gathered.
     fn finish(&mut self, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.flags.queued_untold) {
@@ -521,6 +441,7 @@ impl Session {
     #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         self.out.capacity()
+            + self.unsaid.capacity() * size_of::<PieceIndex>()
             + self.outstanding.heap_bytes()
             + self.grace.heap_bytes()
             + self.uploads.heap_bytes()
@@ -530,6 +451,7 @@ impl Session {
 
     /// Gives back the memory of a connection on which nothing happens.
     fn shrink(&mut self) {
+        self.unsaid.shrink_to_fit();
         self.outstanding.shrink();
         self.uploads.shrink();
         self.extensions.shrink();

@@ -1,11 +1,11 @@
 //! The peer's requests: refusing, queueing and handing them out to be served.
 
 use crate::wire::Message;
-use crate::{BlockRef, PieceIndex, Time};
+use crate::{BLOCK_LEN, BlockRef, PieceIndex, Time};
 
 use super::action::Violation;
 use super::uploads::{Queued, REQUEST_LEN_MAX};
-use super::{COST_IDLE, Session};
+use super::{COST_IDLE, EARNED, Session};
 
 /// Pieces that a choked peer may be allowed (BEP 6 speaks of ten or so).
 const ALLOWED_FAST_MAX: usize = 16;
@@ -104,6 +104,7 @@ impl Session {
     /// Counts `bytes` of blocks that were written to the socket.
     pub fn sent(&mut self, now: Time, bytes: u64) {
         self.up.add(now, bytes);
+        self.tokens.give(now, bytes.div_ceil(u64::from(BLOCK_LEN)).saturating_mul(EARNED));
         self.sent_at = self.sent_at.max(now);
     }
 

@@ -61,6 +61,21 @@ fn honest_rates_go_on_for_ever() {
 }
 
 #[test]
+fn a_peer_that_keeps_up_with_a_fast_download_may_change_its_mind_with_each_piece() {
+    let mut told = Told::fast();
+    for _ in 0..100_000 {
+        told.session.announce_have(told.now, PieceIndex(0));
+        told.feed(&[Message::Interested, Message::NotInterested]).unwrap();
+        told.session.transmit().clear();
+    }
+    let mut told = Told::fast();
+    for _ in 0..100_000 {
+        told.session.sent(told.now, u64::from(BLOCK_LEN));
+        told.feed(&[Message::Interested, Message::NotInterested]).unwrap();
+    }
+}
+
+#[test]
 fn blocks_that_nobody_requested_end_the_connection() {
     let mut told = Told::fast().serving();
     told.request(&[block(0, 0)]);
@@ -109,12 +124,29 @@ fn a_peer_that_reads_nothing_is_cut_off_with_bounded_memory() {
     assert!(told.session.out.len() <= REPLIES_MAX + 17, "{}", told.session.out.len());
     // What we say of our own accord ends the same way, with the next timeout.
     let mut told = Told::fast();
-    for _ in 0..100_000 {
-        told.session.announce_have(told.now, PieceIndex(0));
+    for number in 0..100_000 {
+        told.session.set_choking(told.now, number % 2 == 1);
     }
     assert!(told.session.out.len() <= REPLIES_MAX + 17);
     assert_eq!(told.session.poll_timeout(), Time::ZERO);
     assert_eq!(told.time_out().unwrap_err(), Violation::Unread);
+}
+
+#[test]
+fn haves_wait_for_a_slow_peer_within_bounds_and_the_newest_are_told() {
+    let mut told = Told::fast();
+    for piece in 0..100_000 {
+        told.session.announce_have(told.now, PieceIndex(piece));
+    }
+    let bytes = told.session.heap_bytes();
+    assert!(bytes <= 96 * 1024, "{bytes} bytes");
+    let mut said = told.sent();
+    while !told.session.transmit().is_empty() {
+        said.extend(told.sent());
+    }
+    assert_eq!(said.len(), 3_641 + 4_096);
+    assert_eq!(said.last(), Some(&Message::Have(PieceIndex(99_999))));
+    assert!(told.feed(&[Message::KeepAlive]).is_ok());
 }
 
 #[test]

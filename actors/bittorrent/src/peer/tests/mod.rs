@@ -12,6 +12,7 @@ mod upload;
 use bytes::{Bytes, BytesMut};
 
 use super::*;
+use crate::bitfield::Bitfield;
 use crate::{BlockRef, Time};
 
 /// Ten pieces of four blocks; the last piece has one block and one of 100 bytes.
