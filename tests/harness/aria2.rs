@@ -74,8 +74,9 @@ impl Client for Aria2 {
         false
     }
 
-    fn can(&self, _role: Role, _dialling: bool, _encryption: Encryption) -> bool {
-        true
+    fn can(&self, _role: Role, dialling: bool, encryption: Encryption) -> bool {
+        // When it dials it offers RC4 as well, and the peer decides.
+        !(dialling && encryption == Encryption::MsePlaintext)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::{Deadline, Host, Process};
+use crate::{Deadline, Host, Process, Scene};
 
 /// The port on which every client listens, each being on a host of its own.
 pub const PORT: u16 = 42_000;
@@ -79,6 +79,26 @@ pub struct Job {
     pub peers: Vec<SocketAddrV4>,
     /// Upload limit in bytes a second.
     pub upload_limit: Option<u64>,
+}
+
+impl Job {
+    /// A job on a new host and in a new directory, both for `label`: plain, no peers, no limit.
+    ///
+    /// # Errors
+    ///
+    /// No host or directory can be made.
+    pub fn new(scene: &Scene, label: &str, source: &Source) -> Result<Self> {
+        Ok(Self {
+            host: scene.host()?,
+            logs: scene.logs(),
+            label: label.to_owned(),
+            source: source.clone(),
+            dir: scene.dir(label)?,
+            encryption: Encryption::Plain,
+            peers: Vec::new(),
+            upload_limit: None,
+        })
+    }
 }
 
 /// How far a client is.

@@ -18,7 +18,11 @@ pub struct Deadline {
 impl Deadline {
     /// A deadline this many seconds from now.
     pub fn seconds(seconds: u64) -> Self {
-        let length = Duration::from_secs(seconds);
+        Self::after(Duration::from_secs(seconds))
+    }
+
+    /// A deadline this long from now.
+    pub fn after(length: Duration) -> Self {
         Self { at: Instant::now() + length, length }
     }
 

@@ -59,6 +59,10 @@ def parameters(options):
 def run(options):
     """Runs until the process is stopped, reporting what happens."""
     session = lt.session(settings(options))
+    # Otherwise rate limits do not hold for peers with private addresses.
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    session.set_peer_class_filter(everybody)
     handle = session.add_torrent(parameters(options))
     flushing = False
     while True:

@@ -24,6 +24,7 @@ pub mod libtorrent;
 pub mod metainfo;
 pub mod net;
 pub mod process;
+pub mod raw_peer;
 pub mod sample;
 pub mod scene;
 pub mod torrentedge;

@@ -106,6 +106,19 @@ impl Host {
         deadline.wait_for(&event, || Ok(self.listens(port).then_some(())))
     }
 
+    /// Bytes that this host has sent to the others, with all headers.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not know the host's device.
+    pub fn sent_bytes(&self) -> Result<u64> {
+        let table = self.enter(|| fs::read_to_string("/proc/thread-self/net/dev"))?;
+        let line = table.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
+        // Eight columns of what was received come first.
+        let sent = line.and_then(|columns| columns.split_whitespace().nth(8));
+        sent.context("no eth0")?.parse().context("bytes sent")
+    }
+
     /// Whether a program on this host accepts TCP connections on `port`.
     pub fn listens(&self, port: u16) -> bool {
         // Columns: slot, local address:port in hexadecimal, remote, state (0A is LISTEN).
