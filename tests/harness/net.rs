@@ -34,11 +34,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The caller may not make namespaces: it is not root, and not in a user namespace of its own.
+    /// The caller may not make namespaces: it is not root.
     pub fn new() -> Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET).context(
-            "cannot make a network namespace: run as root, or under `unshare --user --map-root-user`",
-        )?;
+        unshare(CloneFlags::CLONE_NEWNET).context("only root can make a network namespace")?;
         ip("link set lo up\nlink add hub type bridge\nlink set hub up\n")?;
         Ok(Self { hub: Arc::new(File::open(CURRENT)?), hosts: Cell::new(0) })
     }
