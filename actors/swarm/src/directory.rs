@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
+use bittorrent::InfoHash;
 use bittorrent::encryption::obfuscated;
 use control::TorrentId;
 
@@ -26,14 +27,14 @@ impl Directory {
     pub(crate) fn insert(&self, info_hash: [u8; 20], id: TorrentId) {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         names.by_hash.insert(info_hash, id);
-        names.by_obfuscated.insert(obfuscated(&info_hash), info_hash);
+        names.by_obfuscated.insert(obfuscated(InfoHash(info_hash)), info_hash);
     }
 
     /// Peers who come for this info-hash are sent away.
     pub(crate) fn remove(&self, info_hash: [u8; 20]) {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         names.by_hash.remove(&info_hash);
-        names.by_obfuscated.remove(&obfuscated(&info_hash));
+        names.by_obfuscated.remove(&obfuscated(InfoHash(info_hash)));
     }
 
     /// The torrent that a handshake names.
@@ -59,9 +60,9 @@ mod tests {
         let (hash, id) = ([1; 20], TorrentId([1; 20]));
         directory.insert(hash, id);
         assert_eq!(directory.torrent(&hash), Some(id));
-        assert_eq!(directory.info_hash(&obfuscated(&hash)), Some(hash));
+        assert_eq!(directory.info_hash(&obfuscated(InfoHash(hash))), Some(hash));
         directory.remove(hash);
         assert_eq!(directory.torrent(&hash), None);
-        assert_eq!(directory.info_hash(&obfuscated(&hash)), None);
+        assert_eq!(directory.info_hash(&obfuscated(InfoHash(hash))), None);
     }
 }

@@ -1,14 +1,19 @@
 //! What all torrents of a node share: its world, limits, budgets and counts.
 
+use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use bittorrent::PeerId;
-use cluster_config::{EngineConfig, LimitsConfig, TrackerConfig};
-use control::Event;
+use cluster_config::{EngineConfig, LimitsConfig, Rate, TrackerConfig};
+use control::{Event, EventKind, TorrentId, TorrentSettings};
 use env::NodeEnv;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
 use store::TorrentStore;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 use crate::address::AddressPolicy;
 use crate::credit::Budget;
@@ -30,7 +35,7 @@ pub struct Settings {
     /// Of `[limits]`.
     pub limits: LimitsConfig,
     /// Where relative download directories are taken from.
-    pub data_dir: std::path::PathBuf,
+    pub data_dir: PathBuf,
 }
 
 /// What all torrents of a node share.
@@ -60,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) directory: Directory,
     /// Events of all torrents.
     pub(crate) events: broadcast::Sender<Event>,
+    publisher: Option<mpsc::UnboundedSender<Event>>,
+    secret: [u8; 32],
     listen_port: AtomicU16,
 }
 
@@ -70,21 +77,26 @@ impl Node {
         settings: Settings,
         fetcher: Fetcher,
         store: Arc<dyn TorrentStore>,
+        publisher: Option<mpsc::UnboundedSender<Event>>,
     ) -> Arc<Self> {
         let now = env.now();
+        let mut secret = [0; 32];
+        env.secrets().fill_bytes(&mut secret);
         let engine = &settings.engine;
         Arc::new(Self {
             disk: DiskPool::new(env.clone(), &engine.disk),
-            budget: Budget::new(engine.memory.unwritten.bytes()),
-            down: Arc::new(Limiter::new(engine.rates.down.bytes_per_s(), now)),
-            up: Arc::new(Limiter::new(engine.rates.up.bytes_per_s(), now)),
+            budget: Budget::new(engine.memory.unwritten.as_bytes()),
+            down: Arc::new(Limiter::new(bytes_per_s(engine.rates.down), now)),
+            up: Arc::new(Limiter::new(bytes_per_s(engine.rates.up), now)),
             connections: Slots::new(engine.network.max_connections),
             half_open: Slots::new(engine.network.max_half_open),
-            policy: AddressPolicy::from_config(&engine.network),
+            policy: AddressPolicy::new(&engine.network),
             fetcher,
             store,
             directory: Directory::default(),
             events: broadcast::channel(EVENTS_BEHIND_MAX).0,
+            publisher,
+            secret,
             listen_port: AtomicU16::new(0),
             env,
             settings,
@@ -103,7 +115,7 @@ impl Node {
 
     /// The most blocks that are requested of a peer at once: a budget's worth, as libtorrent at most.
     pub(crate) fn window_max(&self) -> u32 {
-        let blocks = self.settings.engine.memory.unwritten_per_torrent.bytes()
+        let blocks = self.settings.engine.memory.unwritten_per_torrent.as_bytes()
             / u64::from(bittorrent::BLOCK_LEN);
         u32::try_from(blocks).unwrap_or(u32::MAX).clamp(16, 2_000)
     }
@@ -128,10 +140,36 @@ impl Node {
         format!("TorrentEdge {}", env!("CARGO_PKG_VERSION"))
     }
 
-    /// A new name of ours for a torrent (BEP 20).
-    pub(crate) fn new_peer_id(&self) -> PeerId {
-        bittorrent::peer_id::generate(&mut self.env.rng("peer id"))
+    /// Our name in a torrent (BEP 20): one for each, so that nobody can tell that two are ours, and the
+    /// same for all connections of a run, so that trackers and peers know us again.
+    pub(crate) fn peer_id_of(&self, id: TorrentId) -> PeerId {
+        let digest = Sha256::new().chain_update(self.secret).chain_update(id.0).finalize();
+        let mut seed = [0; 32];
+        seed.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        bittorrent::peer_id::generate(&mut StdRng::from_seed(seed))
     }
+
+    /// Where a torrent's files stand.
+    pub(crate) fn download_dir(&self, settings: &TorrentSettings) -> PathBuf {
+        let default = &self.settings.engine.download_dir;
+        self.settings.data_dir.join(settings.download_dir.as_ref().unwrap_or(default))
+    }
+
+    /// Tells an event to all who listen.
+    pub(crate) fn publish(&self, id: TorrentId, seq: u64, kind: EventKind) {
+        let event = Event { id, epoch: 1, seq, at_ms: self.env.unix_ms(), kind };
+        if let Some(publisher) = &self.publisher {
+            // It ends with the node.
+            let _ = publisher.send(event.clone());
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+}
+
+/// A rate as a number; 0 is no limit.
+pub(crate) fn bytes_per_s(rate: Rate) -> u64 {
+    rate.limit_bytes_per_s().map_or(0, NonZeroU64::get)
 }
 
 /// A number of things that may be had at once.

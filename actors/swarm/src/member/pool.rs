@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bittorrent::Time;
-use bittorrent::peer_priority::peer_priority;
+use bittorrent::peer_priority::priority;
 
 /// Addresses that are kept.
 const ADDRESSES_MAX: usize = 1_000;
@@ -92,7 +92,7 @@ impl Pool {
         let ours = self.ours;
         let due = self.candidates.iter().filter(|(_, known)| !known.busy && known.at <= now);
         let rank = |address: SocketAddr| match ours {
-            Some(ours) => std::cmp::Reverse(peer_priority(ours, address)),
+            Some(ours) => std::cmp::Reverse(priority(ours, address)),
             None => std::cmp::Reverse(0),
         };
         let best = due.min_by_key(|(&address, known)| (known.failures, rank(address), address));

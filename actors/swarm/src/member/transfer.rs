@@ -102,7 +102,7 @@ impl Transfer {
             pieces: BTreeMap::new(),
             gatherer: None,
             waiters: BTreeMap::new(),
-            budget: Budget::new(node.settings().engine.memory.unwritten_per_torrent.bytes()),
+            budget: Budget::new(node.settings().engine.memory.unwritten_per_torrent.as_bytes()),
             awaits_credit: false,
             wanted_bytes: 0,
             have_bytes: 0,

@@ -260,7 +260,8 @@ impl Connection {
                 Ok(0) => return Err(End::Closed),
                 Ok(read) => {
                     if let Some(cipher) = &mut self.shaken.cipher {
-                        cipher.decrypt(self.shaken.received.get_mut(before..).unwrap_or_default());
+                        let new = self.shaken.received.get_mut(before..);
+                        cipher.receive.apply(new.unwrap_or_default());
                     }
                     self.parse()?;
                     if read < room {

@@ -87,7 +87,7 @@ impl Outgoing {
                 Run { bytes: control.split(), payload: 0 }
             };
             if let Some(cipher) = cipher {
-                cipher.encrypt(&mut run.bytes);
+                cipher.send.apply(&mut run.bytes);
             }
             self.current = Some(run);
         }

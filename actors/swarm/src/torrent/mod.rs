@@ -39,7 +39,7 @@ use crate::member::{
     Checkpoint, MemberActor, MemberArgs, MemberContent, MemberEvent, MemberMsg, MemberSettings,
     Progress,
 };
-use crate::node::Node;
+use crate::node::{Node, bytes_per_s};
 use crate::peer::{Identity, Shaken};
 use crate::session::{SessionMsg, TorrentNews};
 use crate::tally::{Tally, Totals};
@@ -249,7 +249,7 @@ impl Torrent {
         Ok(Self {
             myself,
             session,
-            identity: Identity { info_hash, peer_id: node.new_peer_id() },
+            identity: Identity { info_hash, peer_id: node.peer_id_of(record.id) },
             state: match meta {
                 Meta::Magnet(_) => TorrentState::Metadata,
                 Meta::Metainfo(_) => TorrentState::Checking,
@@ -759,10 +759,6 @@ impl Torrent {
     pub(crate) const fn runs(record: &TorrentRecord) -> bool {
         matches!(record.desired, Desired::Running)
     }
-}
-
-fn bytes_per_s(rate: cluster_config::Rate) -> u64 {
-    rate.limit_bytes_per_s().map_or(0, std::num::NonZero::get)
 }
 
 impl std::fmt::Debug for Torrent {
