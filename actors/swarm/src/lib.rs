@@ -1,1 +1,3 @@
 //! The engine: supervised actors around the machines of the bittorrent crate, and the disk.
+
+pub mod disk;
