@@ -63,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) store: Arc<dyn TorrentStore>,
     /// Which torrent an incoming handshake means.
     pub(crate) directory: Directory,
+    /// Announces that may wait for an answer at once.
+    pub(crate) announces: Semaphore,
     /// Events of all torrents.
     pub(crate) events: broadcast::Sender<Event>,
     publisher: Option<mpsc::UnboundedSender<Event>>,
@@ -94,6 +96,7 @@ impl Node {
             fetcher,
             store,
             directory: Directory::default(),
+            announces: Semaphore::new(settings.tracker.max_concurrent_announces as usize),
             events: broadcast::channel(EVENTS_BEHIND_MAX).0,
             publisher,
             secret,

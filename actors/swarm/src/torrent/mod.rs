@@ -49,6 +49,8 @@ use crate::tracker::{Figures, TrackerActor, TrackerArgs, TrackerMsg, TrackerNews
 const IDLE: Duration = Duration::from_secs(30);
 /// Progress is told at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Trackers have this time to hear that we leave.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// While there is a goal, it is looked at so often.
 const GOAL_EVERY: Duration = Duration::from_secs(10);
 
@@ -104,6 +106,8 @@ pub(crate) enum Wake {
     Member,
     /// The trackers are to be started again.
     Tracker,
+    /// The trackers had their time to hear that we leave.
+    Farewell,
 }
 
 /// What a torrent is born with.
@@ -314,6 +318,10 @@ impl Torrent {
             Wake::Goal => self.check_goals().await,
             Wake::Member => self.start_member().await?,
             Wake::Tracker => self.start_tracker().await?,
+            Wake::Farewell => {
+                self.tracker = None;
+                self.end_if_over();
+            }
         }
         Ok(())
     }
@@ -369,6 +377,7 @@ impl Torrent {
             node: Arc::clone(&self.node),
             identity: self.identity,
             tiers,
+            figures: self.figures(),
             live: self.env.count("tracker"),
         };
         let (actor, _) =
@@ -432,7 +441,8 @@ impl Torrent {
             }
             MemberEvent::Closed(checkpoint) => {
                 self.save(checkpoint).await;
-                self.tell_closed();
+                self.member = None;
+                self.end_if_over();
             }
         }
     }
@@ -595,6 +605,10 @@ impl Torrent {
             }
             TrackerNews::Trouble(message) => self.publish(EventKind::Anomaly { message }),
             TrackerNews::NextAnnounce(at) => self.next_announce = at,
+            TrackerNews::Over => {
+                self.tracker = None;
+                self.end_if_over();
+            }
         }
     }
 
@@ -634,9 +648,17 @@ impl Torrent {
             return;
         }
         self.tell_tracker(TrackerMsg::Stop);
-        match &self.member {
-            Some(member) if member.cast(MemberMsg::Close).is_ok() => {}
-            _ => self.tell_closed(),
+        self.tell_member(MemberMsg::Close);
+        let wake = TorrentMsg::Wake(Wake::Farewell);
+        self.goal = Some(self.env.send_after(FAREWELL, &self.myself, wake));
+        self.end_if_over();
+    }
+
+    /// Tells the session that all is over: the member has written what it had, and the trackers know or
+    /// have had their time.
+    fn end_if_over(&mut self) {
+        if self.closing && self.member.is_none() && self.tracker.is_none() {
+            self.tell_closed();
         }
     }
 
@@ -703,10 +725,11 @@ impl Torrent {
         let ended = self.supervisor.ended(id, failure.is_some(), now, &mut self.rng);
         let Some((child, verdict)) = ended else { return };
         if self.closing {
-            if child == Child::Member {
-                self.tell_closed();
+            match child {
+                Child::Member => self.member = None,
+                Child::Tracker => self.tracker = None,
             }
-            return;
+            return self.end_if_over();
         }
         let failure = failure.unwrap_or_else(|| "it ended".to_owned());
         warn!(info_hash = %self.identity.info_hash, ?child, failure, "an actor failed");
