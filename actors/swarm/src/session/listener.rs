@@ -83,7 +83,9 @@ async fn listen(args: &ListenerArgs) -> io::Result<()> {
     loop {
         tokio::select! {
             biased;
-            Some(id) = ended.recv() => _ = hands.remove(&id),
+            Some(id) = ended.recv() => {
+                hands.remove(&id);
+            }
             accepted = listener.accept() => match accepted {
                 Ok(stream) => {
                     if hands.len() >= limit {

@@ -202,7 +202,8 @@ impl Session {
     fn on_command(&mut self, command: Command, reply: Answer) {
         if self.shutdown.is_some() {
             let error = EngineError::new(ErrorCode::ShuttingDown, "the node is going down");
-            return _ = reply.send(Err(error));
+            let _ = reply.send(Err(error));
+            return;
         }
         match command {
             Command::Add(add) => {
@@ -263,7 +264,8 @@ impl Session {
     fn on_set(&mut self, id: TorrentId, settings: control::TorrentSettings, reply: Answer) {
         let Some(entry) = self.torrents.get_mut(&id) else { return no_torrent(id, reply) };
         if let Err(error) = work::check_settings(&settings) {
-            return _ = reply.send(Err(error));
+            let _ = reply.send(Err(error));
+            return;
         }
         entry.record.settings = settings.clone();
         if matches!(entry.life, Life::Passive { .. }) {
@@ -650,7 +652,8 @@ impl Session {
         let id = record.id;
         if self.torrents.contains_key(&id) || !self.adding.insert(id) {
             let why = format!("torrent {id} is there already");
-            return _ = reply.send(Err(EngineError::new(ErrorCode::Conflict, why)));
+            let _ = reply.send(Err(EngineError::new(ErrorCode::Conflict, why)));
+            return;
         }
         let store = Arc::clone(&self.node.store);
         self.work(async move {
@@ -669,7 +672,8 @@ impl Session {
         let id = record.id;
         self.adding.remove(&id);
         if let Err(error) = result {
-            return _ = reply.send(Err(work::store_error(error)));
+            let _ = reply.send(Err(work::store_error(error)));
+            return;
         }
         let name = record.name.clone();
         let mut entry = Entry::new(record);

@@ -95,8 +95,8 @@ fn read_magnet(link: &str, now_ms: u64) -> Result<Readable, EngineError> {
         record.name.clone_from(name);
     }
     let peers = magnet.peers.iter().filter_map(|peer| match peer {
-        PeerAddress::Socket(address) => Some(*address),
-        PeerAddress::Host(..) => None,
+        PeerAddress::Ip(address) => Some(*address),
+        PeerAddress::Name(..) => None,
     });
     let peers = peers.collect();
     Ok((record, TorrentSource::Magnet(link.to_owned()), peers))

@@ -357,9 +357,9 @@ impl Torrent {
     fn name_peers(&mut self) {
         let Meta::Magnet(magnet) = &self.meta else { return };
         let addresses = magnet.peers.iter().filter_map(|peer| match peer {
-            PeerAddress::Socket(address) => Some(*address),
+            PeerAddress::Ip(address) => Some(*address),
             // Names would be looked up for whoever made the link.
-            PeerAddress::Host(..) => None,
+            PeerAddress::Name(..) => None,
         });
         let addresses: Vec<_> = addresses.collect();
         if !addresses.is_empty() {
