@@ -11,6 +11,20 @@
 //!
 //! In a v2 or hybrid torrent every file begins a piece, so a piece holds bytes of one file only and is
 //! read once for both hashes. A hybrid fills the gaps with pad files.
+//!
+//! ```
+//! use bittorrent::metainfo::{Metainfo, create::*};
+//!
+//! let file = SourceFile { length: 5, ..SourceFile::default() };
+//! let options = Options { version: Version::V1, piece_length: None, private: false };
+//! let plan = Plan::new("hello.txt", vec![file], options)?;
+//! assert_eq!(plan.segments(bittorrent::PieceIndex(0)), [Segment::File { file: 0, offset: 0, length: 5 }]);
+//! // As a hash of the five bytes would be.
+//! let hashes = Hashes { v1: vec![[7; 20]], v2: Vec::new() };
+//! let torrent = plan.finish(&hashes, &Surroundings::default())?;
+//! assert_eq!(Metainfo::parse(&torrent.into())?.info.name(), "hello.txt");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(test)]
 mod tests;
