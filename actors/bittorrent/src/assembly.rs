@@ -12,6 +12,9 @@ use bytes::Bytes;
 use crate::BLOCK_LEN;
 use crate::picker::PeerKey;
 
+/// The longest piece that is gathered as a whole, in bytes; larger ones are hashed and written in rows
+/// while they come.
+pub const WHOLE_MAX: u32 = 4 * 1024 * 1024;
 /// Length of a row of a large piece, in bytes.
 pub const ROW_LEN: u32 = 1024 * 1024;
 

@@ -13,6 +13,8 @@ use crate::picker::PeerKey;
 
 /// Pieces whose blocks are remembered at most; the oldest are forgotten.
 const PIECES_MAX: usize = 64;
+/// Failed tries of a piece that are remembered; the first is forgotten.
+const TRIES_MAX: usize = 8;
 /// Failed pieces after which a peer is banned although nothing was proved.
 const STRIKES_MAX: u32 = 5;
 
@@ -32,8 +34,8 @@ pub struct Judgement {
 /// Suspicions of one torrent.
 #[derive(Debug, Default)]
 pub struct Suspects {
-    /// By piece: each block's sender and digest, of every failed try.
-    failed: BTreeMap<PieceIndex, Vec<Vec<(PeerKey, BlockDigest)>>>,
+    /// By piece: each block's sender, while it is here, and digest, of the last failed tries.
+    failed: BTreeMap<PieceIndex, Vec<Vec<(Option<PeerKey>, BlockDigest)>>>,
     strikes: BTreeMap<PeerKey, u32>,
     parole: BTreeSet<PeerKey>,
 }
@@ -45,13 +47,13 @@ pub fn digest(block: &[u8]) -> BlockDigest {
 }
 
 impl Suspects {
-    /// A piece failed. `sources` names the sender of each block; `blocks` are their bytes, or nothing
-    /// where they are gone.
+    /// A piece failed. `sources` names the sender of each block; `digests` are those of their bytes, or
+    /// nothing where they are gone.
     pub fn failed(
         &mut self,
         piece: PieceIndex,
         sources: &[PeerKey],
-        blocks: &[impl AsRef<[u8]>],
+        digests: &[BlockDigest],
     ) -> Judgement {
         let peers: BTreeSet<_> = sources.iter().copied().collect();
         let mut judgement = Judgement::default();
@@ -68,9 +70,12 @@ impl Suspects {
                 judgement.parole.push(peer);
             }
         }
-        let tried = sources.iter().zip(blocks);
-        let tried = tried.map(|(&peer, block)| (peer, digest(block.as_ref()))).collect();
-        self.failed.entry(piece).or_default().push(tried);
+        let tried = sources.iter().copied().map(Some).zip(digests.iter().copied()).collect();
+        let tries = self.failed.entry(piece).or_default();
+        if tries.len() >= TRIES_MAX {
+            tries.remove(0);
+        }
+        tries.push(tried);
         while self.failed.len() > PIECES_MAX {
             self.failed.pop_first();
         }
@@ -87,9 +92,8 @@ impl Suspects {
     pub fn verified(&mut self, piece: PieceIndex, digests: &[BlockDigest]) -> Judgement {
         let tries = self.failed.remove(&piece).unwrap_or_default();
         let (mut guilty, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        for (peer, digest, right) in
-            tries.iter().flat_map(|tried| tried.iter().zip(digests)).map(|((p, d), r)| (*p, d, r))
-        {
+        for ((peer, digest), right) in tries.iter().flat_map(|tried| tried.iter().zip(digests)) {
+            let Some(peer) = *peer else { continue };
             seen.insert(peer);
             if digest != right {
                 guilty.insert(peer);
@@ -111,8 +115,9 @@ impl Suspects {
     pub fn forget(&mut self, peer: PeerKey) {
         self.strikes.remove(&peer);
         self.parole.remove(&peer);
-        for tries in self.failed.values_mut() {
-            tries.iter_mut().for_each(|tried| tried.retain(|(other, _)| *other != peer));
+        for sender in self.failed.values_mut().flatten().flatten() {
+            // The place stays: it says which block the digest is of.
+            sender.0 = sender.0.filter(|&other| other != peer);
         }
     }
 }
@@ -125,19 +130,32 @@ mod tests {
     const B: PeerKey = PeerKey(2);
     const PIECE: PieceIndex = PieceIndex(9);
 
+    fn digests(blocks: [&str; 2]) -> [BlockDigest; 2] {
+        blocks.map(|block| digest(block.as_bytes()))
+    }
+
+    #[test]
+    fn whoever_leaves_takes_no_guilt_from_others() {
+        let mut suspects = Suspects::default();
+        let _ = suspects.failed(PIECE, &[A, B], &digests(["good", "evil"]));
+        suspects.forget(A);
+        let judgement = suspects.verified(PIECE, &digests(["good", "true"]));
+        assert_eq!((judgement.guilty, judgement.free), (vec![B], vec![]));
+    }
+
     #[test]
     fn a_single_source_is_guilty_at_once() {
-        let judgement = Suspects::default().failed(PIECE, &[A, A], &[b"x", b"y"]);
+        let judgement = Suspects::default().failed(PIECE, &[A, A], &digests(["x", "y"]));
         assert_eq!(judgement.guilty, [A]);
     }
 
     #[test]
     fn of_several_the_one_whose_bytes_differ_is_guilty() {
         let mut suspects = Suspects::default();
-        let judgement = suspects.failed(PIECE, &[A, B], &[b"good", b"evil"]);
+        let judgement = suspects.failed(PIECE, &[A, B], &digests(["good", "evil"]));
         assert_eq!((judgement.guilty, judgement.parole), (vec![], vec![A, B]));
         assert!(suspects.remembers(PIECE));
-        let judgement = suspects.verified(PIECE, &[digest(b"good"), digest(b"true")]);
+        let judgement = suspects.verified(PIECE, &digests(["good", "true"]));
         assert_eq!((judgement.guilty, judgement.free), (vec![B], vec![A]));
         assert!(!suspects.remembers(PIECE));
     }
@@ -146,18 +164,18 @@ mod tests {
     fn five_strikes_are_enough_and_honesty_frees() {
         let mut suspects = Suspects::default();
         for n in 0..4 {
-            let judgement = suspects.failed(PieceIndex(n), &[A, B], &[b"a", b"b"]);
+            let judgement = suspects.failed(PieceIndex(n), &[A, B], &digests(["a", "b"]));
             assert!(judgement.guilty.is_empty());
         }
         assert!(suspects.proved_honest(A));
-        assert_eq!(suspects.failed(PieceIndex(5), &[A, B], &[b"a", b"b"]).guilty, [B]);
+        assert_eq!(suspects.failed(PieceIndex(5), &[A, B], &digests(["a", "b"])).guilty, [B]);
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut suspects = Suspects::default();
         for n in 0..1000 {
-            let _ = suspects.failed(PieceIndex(n), &[A, B], &[b"a", b"b"]);
+            let _ = suspects.failed(PieceIndex(n), &[A, B], &digests(["a", "b"]));
         }
         assert_eq!(suspects.failed.len(), PIECES_MAX);
     }

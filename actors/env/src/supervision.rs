@@ -130,6 +130,13 @@ impl<K: Ord + Clone> Supervisor<K> {
         Verdict::RestartAfter(delay.mul_f64(1.0 - rng.random_range(0.0..0.25)))
     }
 
+    /// A child is to end: nothing is done about it.
+    pub fn forget(&mut self, id: ActorId) {
+        if let Some((key, _)) = self.children.remove(&id) {
+            self.restarts.remove(&key);
+        }
+    }
+
     /// The key of a living child.
     #[must_use]
     pub fn key(&self, id: ActorId) -> Option<&K> {

@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 
 use bittorrent::PieceIndex;
-use bittorrent::assembly::{PieceAssembly, Progress};
+use bittorrent::assembly::{PieceAssembly, Progress, WHOLE_MAX};
 use bittorrent::picker::PeerKey;
 use bytes::Bytes;
 use env::live::Live;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::debug;
 
-use crate::disk::{StorageMsg, WHOLE_MAX};
+use crate::disk::StorageMsg;
 use crate::member::MemberMsg;
 
 /// What a piece actor can be told.
@@ -59,7 +59,7 @@ pub(crate) struct PieceArgs {
     /// Takes whole rows.
     pub(crate) storage: ActorRef<StorageMsg>,
     /// Counts it.
-    pub(crate) live: Live,
+    pub(crate) _live: Live,
 }
 
 /// Its state.
@@ -146,7 +146,7 @@ fn hand_on(
     let message = if open.length <= WHOLE_MAX {
         StorageMsg::Store { piece, blocks, digests_wanted: open.suspect }
     } else {
-        StorageMsg::Row { piece, begin, blocks }
+        StorageMsg::Row { piece, begin, blocks, digests_wanted: open.suspect }
     };
     Ok(storage.cast(message)?)
 }

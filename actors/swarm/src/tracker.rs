@@ -10,9 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bittorrent::Time;
-use bittorrent::tracker::announce::Event;
-use bittorrent::tracker::udp::exchange::{Answer, Exchange, Request, Step};
-use bittorrent::tracker::udp::packet::Family;
+use bittorrent::tracker::udp::{Answer, Exchange, Family, Request, Step};
 use bittorrent::tracker::url::Scheme;
 use bittorrent::tracker::{
     Action, AnnounceRequest, AnnounceResponse, Announcer, Failure, Settings, Status, Totals,
@@ -45,8 +43,6 @@ pub(crate) enum TrackerMsg {
     Ended {
         /// Of which tracker.
         key: TrackerKey,
-        /// It told the tracker that we leave.
-        left: bool,
         /// The answer.
         result: Result<Box<AnnounceResponse>, Failure>,
     },
@@ -183,7 +179,7 @@ impl TrackerState {
         match message {
             TrackerMsg::Wake => self.timer = None,
             TrackerMsg::Due(figures) => self.on_due(figures),
-            TrackerMsg::Ended { key, left, result } => self.on_ended(key, left, result),
+            TrackerMsg::Ended { key, result } => self.on_ended(key, result),
             TrackerMsg::Completed => self.announcer.completed(),
             TrackerMsg::Reannounce => self.announcer.reannounce(),
             TrackerMsg::Stop => {
@@ -232,11 +228,10 @@ impl TrackerState {
         for action in self.announcer.handle_timeout(now, totals_of(figures)) {
             let Action::Announce { key, tracker, request } = action;
             let (node, myself) = (Arc::clone(&self.node), self.myself.clone());
-            let left = request.event == Event::Stopped;
             debug!(%tracker, event = ?request.event, "announce");
             let task = self.env.spawn("announce", async move {
                 let result = announce(&node, &tracker, request).await.map(Box::new);
-                let _ = myself.cast(TrackerMsg::Ended { key, left, result });
+                let _ = myself.cast(TrackerMsg::Ended { key, result });
             });
             self.announces.insert(key, task);
         }
@@ -245,14 +240,10 @@ impl TrackerState {
     fn on_ended(
         &mut self,
         key: TrackerKey,
-        left: bool,
         result: Result<Box<AnnounceResponse>, Failure>,
     ) {
         self.announces.remove(&key);
         let now = self.env.now();
-        if left {
-            return self.announcer.on_stopped(now, key);
-        }
         match result {
             Ok(response) => {
                 self.announcer.on_response(now, key, &response);
@@ -325,7 +316,7 @@ async fn announce_http(
     let limits = Limits {
         body_max,
         timeout: node.settings().tracker.http_timeout,
-        credentials: Credentials::Allowed,
+        credentials: Credentials::Basic,
         ..Limits::TRACKER
     };
     let scheme = tracker.scheme().as_str();

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::assembly::WHOLE_MAX;
 use crate::bitfield::Bitfield;
 use crate::peer::Layout;
 use crate::{BlockRef, PieceIndex, Time};
@@ -521,7 +522,5 @@ impl Picker {
 /// Bytes of the budget that an open piece takes: its own, or the rows that a large one gathers.
 #[must_use]
 pub fn open_cost(piece_len: u32) -> u64 {
-    /// Larger pieces are written in rows while they come.
-    const LARGE: u32 = 4 * 1024 * 1024;
-    u64::from(piece_len.min(LARGE))
+    u64::from(piece_len.min(WHOLE_MAX))
 }

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bittorrent::PieceIndex;
 use bittorrent::bitfield::Bitfield;
 use bittorrent::choke::{Choker, SeedMode, Slots as ChokerSlots};
 use bittorrent::metainfo::Info;
@@ -35,10 +36,10 @@ use env::supervision::{Policy, Supervisor, Verdict};
 use env::{Task, Timer};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::rngs::SmallRng;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::disk::{
-    Flushed, StorageActor, StorageArgs, StorageError, StorageEvent, StorageMsg, TorrentFiles,
+    StorageActor, StorageArgs, StorageError, StorageMsg, TorrentFiles,
 };
 use crate::limiter::Limits;
 use crate::node::Node;
@@ -335,8 +336,11 @@ impl Member {
         let Some(transfer) = self.content_mut() else { return Ok(()) };
         let files = Arc::clone(&transfer.files);
         let myself = self.myself.clone();
-        let tell = Arc::new(move |event: StorageEvent| _ = myself.cast(MemberMsg::Storage(event)));
-        let args = StorageArgs { files, tell, live: self.env.count("storage") };
+        let on_event = move |event| {
+            // An owner that has ended ends its storage.
+            let _ = myself.cast(MemberMsg::Storage(event));
+        };
+        let args = StorageArgs { files, on_event: Arc::new(on_event) };
         let cell = self.myself.get_cell();
         let (actor, _) = Actor::spawn_linked(None, StorageActor, args, cell).await?;
         self.supervisor.started(actor.get_id(), Child::Storage, STORAGE_POLICY);
@@ -475,7 +479,6 @@ impl Member {
     #[cfg(test)]
     fn on_panic(&mut self, whom: messages::Victim) {
         use messages::Victim;
-        debug!(?whom, "a test wants a panic");
         match whom {
             Victim::Member => panic!("as the test wants it"),
             Victim::Storage => self.tell_storage(StorageMsg::Panic),
@@ -494,7 +497,7 @@ impl Opening {
         let count = self.info.piece_count();
         let nothing = Bitfield::new(count);
         let files = self.info.files();
-        let there = |piece| files.is_there(piece, states);
+        let there = |piece| is_there(&self.info, piece, states);
         let (have, mut recheck) = match &self.checkpoint {
             _ if self.recheck => (nothing, Bitfield::full(count)),
             Some(resume) => {
@@ -513,6 +516,16 @@ impl Opening {
         absent.into_iter().for_each(|piece| _ = recheck.remove(piece));
         (have, recheck)
     }
+}
+
+/// Whether files hold all bytes of a piece, right or wrong.
+fn is_there(info: &Info, piece: PieceIndex, states: &[Option<FileState>]) -> bool {
+    let files = info.files();
+    files.spans(piece, 0, u64::from(info.piece_len(piece))).all(|span| {
+        let is_pad = files.get(span.file).is_some_and(bittorrent::metainfo::File::is_pad);
+        let length = states.get(span.file).copied().flatten().map_or(0, |state| state.length);
+        is_pad || length >= span.offset + span.length
+    })
 }
 
 fn new_choker(node: &Node, rng: SmallRng) -> Choker {

@@ -73,6 +73,11 @@ impl PeerSlot {
         let _ = self.commands.send(command);
     }
 
+    /// The peer's program, as far as its name tells.
+    pub(super) fn client_name(&self) -> String {
+        self.peer_id.as_ref().map(bittorrent::peer_id::client_name).unwrap_or_default()
+    }
+
     pub(super) const fn is_connected(&self) -> bool {
         self.connected_at.is_some()
     }
@@ -176,7 +181,7 @@ impl Member {
             up: self.up_limits.clone(),
             cell: Arc::clone(&cell),
             tally: Arc::clone(&self.tally),
-            live: self.env.count("peer"),
+            _live: self.env.count("peer"),
         });
         let (actor, _) =
             Actor::spawn_linked(None, PeerActor, args, self.myself.get_cell()).await?;
@@ -344,7 +349,7 @@ impl Member {
                 fetch.received(key, (piece, total_size, data), now, &mut steps);
                 self.take_steps(steps).await?;
             }
-            PeerNews::MetadataRefused(_) => {
+            PeerNews::MetadataRefused => {
                 let now = self.env.now();
                 let Phase::Metadata(fetch) = &mut self.phase else { return Ok(false) };
                 let mut steps = Vec::new();
@@ -543,7 +548,7 @@ impl Member {
     }
 
     fn settings_accept(&self, info: &bittorrent::metainfo::Info) -> bool {
-        info.v1().is_some_and(|hash| *hash == self.identity.info_hash)
+        info.v1().is_some_and(|hash| hash == self.identity.info_hash)
     }
 
     pub(super) fn on_metadata_timeout(&mut self) {

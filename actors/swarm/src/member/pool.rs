@@ -95,7 +95,7 @@ impl Pool {
             Some(ours) => std::cmp::Reverse(priority(ours, address)),
             None => std::cmp::Reverse(0),
         };
-        let best = due.min_by_key(|(&address, known)| (known.failures, rank(address), address));
+        let best = due.min_by_key(|(address, known)| (known.failures, rank(**address), **address));
         let address = *best?.0;
         if let Some(known) = self.candidates.get_mut(&address) {
             known.busy = true;

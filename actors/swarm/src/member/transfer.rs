@@ -22,11 +22,11 @@ use tokio::sync::oneshot;
 
 use super::messages::checkpoint;
 use super::{
-    Checkpoint, Child, Flushed, Member, MemberEvent, MemberMsg, MemberSettings, Opening, Phase,
+    Checkpoint, Child, Member, MemberEvent, MemberMsg, MemberSettings, Opening, Phase,
     Progress, Wake,
 };
 use crate::credit::{Budget, Permit};
-use crate::disk::{StorageError, StorageEvent, StorageMsg, TorrentFiles};
+use crate::disk::{Flushed, StorageError, StorageEvent, StorageMsg, TorrentFiles};
 use crate::have::SharedHave;
 use crate::node::Node;
 use crate::peer::{Content, PeerCommand};
@@ -186,9 +186,9 @@ impl Transfer {
         async move {
             let (reply, answer) = oneshot::channel();
             if storage.cast(StorageMsg::Flush(reply)).is_err() {
-                return Err(StorageError::gone());
+                return Err(StorageError::GivenUp);
             }
-            let Flushed { files } = answer.await.map_err(|_| StorageError::gone())??;
+            let Flushed { files, .. } = answer.await.map_err(|_| StorageError::GivenUp)??;
             let torrent: TorrentId = info.torrent_id();
             let resume = Resume { torrent, taken, verified, files };
             Ok(checkpoint(&resume, &info))
@@ -294,8 +294,8 @@ impl Member {
                 if let Some((old, _)) = old {
                     old.cast(PieceMsg::Seal)?;
                 }
-                let live = self.env.count("piece");
-                let args = PieceArgs { member: self.myself.clone(), storage, live };
+                let _live = self.env.count("piece");
+                let args = PieceArgs { member: self.myself.clone(), storage, _live };
                 let cell = self.myself.get_cell();
                 let (actor, _) = Actor::spawn_linked(None, PieceActor, args, cell).await?;
                 self.supervisor.started(actor.get_id(), Child::Pieces, Policy::TEMPORARY);
@@ -359,6 +359,8 @@ impl Member {
                 self.tell(MemberEvent::Failed(error));
                 Ok(())
             }
+            // The credit of a large piece covers all its rows.
+            StorageEvent::RowStored { .. } => Ok(()),
             StorageEvent::CheckProgress { checked, total } => {
                 self.tell(MemberEvent::Checking { checked, total });
                 Ok(())

@@ -316,7 +316,6 @@ impl Connection {
                 self.pieces.remove(&piece);
                 self.session.announce_have(now, piece);
             }
-            PeerCommand::Lost(piece) => self.session.lose_piece(now, piece),
             PeerCommand::Forget(piece) => _ = self.pieces.remove(&piece),
             PeerCommand::Interested(interested) => {
                 self.session.set_interested(now, interested);
@@ -384,7 +383,7 @@ impl Connection {
             Action::Metadata { piece, total_size, data } => {
                 self.news.push(PeerNews::Metadata { piece, total_size, data });
             }
-            Action::MetadataRefused(pieces) => self.news.push(PeerNews::MetadataRefused(pieces)),
+            Action::MetadataRefused(_) => self.news.push(PeerNews::MetadataRefused),
             Action::MetadataQueued => self.metadata_queued = true,
             Action::Pex(message) => self.news.push(PeerNews::Pex(message)),
             // Hints that the picker has no use for; the DHT comes later.

@@ -49,8 +49,6 @@ pub(crate) enum PeerCommand {
     Cancel(BlockRef),
     /// We have this piece now.
     Have(PieceIndex),
-    /// We have this piece no longer.
-    Lost(PieceIndex),
     /// The piece's actor is gone: drop what comes.
     Forget(PieceIndex),
     /// Whether we want something that the peer has.
@@ -127,8 +125,8 @@ pub(crate) enum PeerNews {
         /// The bytes.
         data: Bytes,
     },
-    /// The peer does not serve these pieces of the info dictionary.
-    MetadataRefused(Vec<u32>),
+    /// The peer does not serve the info dictionary, or not now.
+    MetadataRefused,
     /// Addresses that the peer knows.
     Pex(Box<pex::Message>),
 }
@@ -166,7 +164,7 @@ pub(crate) struct PeerArgs {
     /// Counts payload.
     pub(crate) tally: Arc<Tally>,
     /// Counts it.
-    pub(crate) live: Live,
+    pub(crate) _live: Live,
 }
 
 /// The actor.

@@ -5,14 +5,13 @@
 //! done long before it is the oldest of hundreds.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use env::Task;
 use env::live::Live;
-use env::net::Stream;
+use env::net::{Listener, Stream};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -39,43 +38,50 @@ pub(super) struct ListenerArgs {
     pub(super) node: Arc<Node>,
     pub(super) index: usize,
     pub(super) at: SocketAddr,
-    pub(super) live: Live,
+    pub(super) _live: Live,
+}
+
+/// Its state: a socket that listens.
+#[derive(Debug)]
+pub(super) struct Listening {
+    args: ListenerArgs,
+    listener: Arc<dyn Listener>,
 }
 
 impl Actor for ListenerActor {
     type Msg = Run;
-    type State = ListenerArgs;
+    type State = Listening;
     type Arguments = ListenerArgs;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Run>,
         args: ListenerArgs,
-    ) -> Result<ListenerArgs, ActorProcessingErr> {
+    ) -> Result<Listening, ActorProcessingErr> {
+        let at = args.at;
+        let listener = args.node.env().net().listen(at).await;
+        let listener = listener.map_err(|error| format!("cannot listen for peers at {at}: {error}"))?;
+        let at = listener.local_addr();
+        // Before any torrent announces it.
+        args.node.set_listen_port(at.port());
+        args.session.cast(SessionMsg::Listening { index: args.index, at })?;
         myself.cast(Run)?;
-        Ok(args)
+        Ok(Listening { args, listener })
     }
 
     async fn handle(
         &self,
         _myself: ActorRef<Run>,
         _message: Run,
-        state: &mut ListenerArgs,
+        state: &mut Listening,
     ) -> Result<(), ActorProcessingErr> {
-        Ok(listen(state).await?)
+        listen(&state.args, &*state.listener).await;
+        Ok(())
     }
 }
 
-async fn listen(args: &ListenerArgs) -> io::Result<()> {
-    let ListenerArgs { session, node, index, at, .. } = args;
-    let listener = node.env().net().listen(*at).await;
-    let listener = listener.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen for peers at {at}: {error}"))
-    })?;
-    let listening = SessionMsg::Listening { index: *index, at: listener.local_addr() };
-    if session.cast(listening).is_err() {
-        return Ok(());
-    }
+async fn listen(args: &ListenerArgs, listener: &dyn Listener) {
+    let ListenerArgs { session, node, .. } = args;
     let limit = node.settings().limits.incoming_handshakes as usize;
     let mut hands: BTreeMap<u64, Task<()>> = BTreeMap::new();
     let (done, mut ended) = mpsc::unbounded_channel();

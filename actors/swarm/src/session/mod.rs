@@ -46,6 +46,8 @@ const SCHEDULE_AFTER: Duration = Duration::from_millis(5);
 const STARTING_MAX: usize = 16;
 /// Messages that wait for a torrent that is on its way.
 const PENDING_MAX: usize = 256;
+/// A listener whose address is taken is started again after this time.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// A passive torrent that no tracker expects looks for peers again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(30 * 60);
 
@@ -178,11 +180,14 @@ impl Session {
                 self.route(id, TorrentMsg::Incoming(shaken));
             }
             SessionMsg::Torrent { id, news } => self.on_torrent(id, news),
-            SessionMsg::Listening { index, at } => self.on_listening(index, at),
+            SessionMsg::Listening { index, at } => {
+                info!(address = %at, "listening for peers");
+                self.listening.insert(index, at);
+            }
             SessionMsg::Worked(work) => self.on_worked(work).await?,
             SessionMsg::Schedule => self.reschedule(),
             SessionMsg::Wake => self.on_wake(),
-            SessionMsg::RestartListener(index) => self.start_listener(index).await?,
+            SessionMsg::RestartListener(index) => self.restart_listener(index).await,
             SessionMsg::RestartTorrent(id) => self.start(id, false),
             SessionMsg::Shutdown(reply) => self.on_shutdown(reply),
             #[cfg(test)]
@@ -557,7 +562,7 @@ impl Session {
             node: Arc::clone(&self.node),
             index,
             at: self.listening.get(&index).copied().unwrap_or(at),
-            live: self.env.count("listener"),
+            _live: self.env.count("listener"),
         };
         let cell = self.myself.get_cell();
         let (actor, _) = Actor::spawn_linked(None, ListenerActor, args, cell).await?;
@@ -565,10 +570,13 @@ impl Session {
         Ok(())
     }
 
-    fn on_listening(&mut self, index: usize, at: SocketAddr) {
-        info!(address = %at, "listening for peers");
-        self.node.set_listen_port(at.port());
-        self.listening.insert(index, at);
+    /// Starts a listener again; one whose address is taken meanwhile is tried again later.
+    async fn restart_listener(&mut self, index: usize) {
+        if let Err(error) = self.start_listener(index).await {
+            error!(%error, "no peer can reach this node");
+            let again = SessionMsg::RestartListener(index);
+            self.restarts.push(self.env.send_after(LISTEN_AGAIN, &self.myself, again));
+        }
     }
 
     fn on_child_ended(&mut self, id: ActorId, failure: Option<String>) {

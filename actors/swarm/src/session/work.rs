@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bittorrent::magnet::{Magnet, PeerAddress};
 use bittorrent::metainfo::Metainfo;
+use bittorrent::tracker::TrackerUrl;
 use bytes::Bytes;
 use control::{
     AddTorrent, EngineError, ErrorCode, EventKind, Reply, Source, TorrentSettings,
@@ -75,8 +76,8 @@ fn read_metainfo(bytes: &Bytes, now_ms: u64) -> Result<Readable, EngineError> {
     let info = &metainfo.info;
     let Some(v1) = info.v1() else { return Err(v2_only()) };
     let mut record = TorrentRecord::new(metainfo.torrent_id(), now_ms);
-    record.v1 = Some(*v1);
-    record.v2 = info.v2().copied();
+    record.v1 = Some(v1);
+    record.v2 = info.v2();
     record.name = info.name().to_owned();
     record.is_private = info.is_private();
     record.total_bytes = info.total_length();
@@ -135,7 +136,8 @@ pub(super) fn check_settings(settings: &TorrentSettings) -> Result<(), EngineErr
         return Err(invalid(format!("{} trackers, at most {TRACKERS_MAX}", settings.trackers.len())));
     }
     for tracker in &settings.trackers {
-        bittorrent::tracker::TrackerUrl::parse(tracker)
+        tracker
+            .parse::<TrackerUrl>()
             .map_err(|error| invalid(format!("tracker address: {error}")))?;
     }
     let ratio = settings.seed_goals.and_then(|goals| goals.ratio);

@@ -29,10 +29,11 @@ use env::supervision::{Policy, Supervisor, Verdict};
 use env::{NodeEnv, Timer};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::rngs::SmallRng;
-use store::{Change, Desired, TorrentRecord, TorrentSource};
+use store::{Change, TorrentRecord, TorrentSource};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+pub(crate) use self::shown::{files_of, snapshot_of};
 use crate::disk::StorageError;
 use crate::limiter::Limiter;
 use crate::member::{
@@ -65,8 +66,6 @@ pub(crate) enum TorrentMsg {
     Figures(oneshot::Sender<Figures>),
     /// A user changed the settings.
     Set(Box<TorrentSettings>),
-    /// A user changed the priorities of files.
-    Prioritize(Vec<(u32, FilePriority)>),
     /// Holds the recheck, or lets it go on.
     PauseVerify(bool),
     /// Announce soon.
@@ -293,7 +292,6 @@ impl Torrent {
             TorrentMsg::Tracker(news) => self.on_tracker(news),
             TorrentMsg::Figures(reply) => _ = reply.send(self.figures()),
             TorrentMsg::Set(settings) => self.on_set(*settings).await,
-            TorrentMsg::Prioritize(files) => self.on_prioritize(&files).await,
             TorrentMsg::PauseVerify(paused) => self.tell_member(MemberMsg::PauseCheck(paused)),
             TorrentMsg::Reannounce => self.tell_tracker(TrackerMsg::Reannounce),
             TorrentMsg::AddPeers(addresses) => {
@@ -462,7 +460,7 @@ impl Torrent {
         record.name = info.name().to_owned();
         record.is_private = info.is_private();
         record.total_bytes = info.total_length();
-        record.v2 = info.v2().copied();
+        record.v2 = info.v2();
         let selected = crate::metainfo::selection(magnet, info);
         if record.settings.priorities.is_empty() && !selected.is_empty() {
             record.settings.priorities = selected;
@@ -638,11 +636,6 @@ impl Torrent {
         self.check_goals().await;
     }
 
-    async fn on_prioritize(&mut self, files: &[(u32, FilePriority)]) {
-        let settings = crate::queue::prioritized(self.record.settings.clone(), files);
-        self.on_set(settings).await;
-    }
-
     fn on_close(&mut self) {
         if std::mem::replace(&mut self.closing, true) {
             return;
@@ -776,11 +769,6 @@ impl Torrent {
     fn not_now(&self) -> EngineError {
         let id: TorrentId = self.record.id;
         EngineError::new(ErrorCode::Conflict, format!("torrent {id} is not ready; try again soon"))
-    }
-
-    /// Whether a user wants it to run.
-    pub(crate) const fn runs(record: &TorrentRecord) -> bool {
-        matches!(record.desired, Desired::Running)
     }
 }
 
