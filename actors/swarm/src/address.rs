@@ -26,7 +26,8 @@ const LOCAL_V4: [Ipv4Net; 11] = [
     v4([203, 0, 113, 0], 24),
 ];
 /// IPv4 networks in which no host has its address: "this network", multicast, reserved, broadcast.
-const NOWHERE_V4: [Ipv4Net; 3] = [v4([0, 0, 0, 0], 8), v4([224, 0, 0, 0], 4), v4([240, 0, 0, 0], 4)];
+const NOWHERE_V4: [Ipv4Net; 3] =
+    [v4([0, 0, 0, 0], 8), v4([224, 0, 0, 0], 4), v4([240, 0, 0, 0], 4)];
 /// All global unicast addresses of IPv6.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0], 3);
 /// What in [`GLOBAL_V6`] is not reached over the internet: protocol assignments (Teredo among them) and
@@ -140,7 +141,11 @@ impl AddressPolicy {
         if public {
             return Ok(Reach::Public);
         }
-        if self.allow_private || self.lists(ip) { Ok(Reach::Local) } else { Err(Refused::Local(ip)) }
+        if self.allow_private || self.lists(ip) {
+            Ok(Reach::Local)
+        } else {
+            Err(Refused::Local(ip))
+        }
     }
 
     fn lists(&self, ip: IpAddr) -> bool {

@@ -45,8 +45,7 @@ pub(super) async fn exchange(
     let failed = |source| FetchError::Http { host: target.host.clone(), source };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_MAX);
-    let (mut sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // Ends with this exchange. Its errors reach the sender or the body.
     let _driver = env.spawn("fetch", connection);
     let response = sender.send_request(request(target)?).await.map_err(failed)?;

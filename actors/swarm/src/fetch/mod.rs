@@ -6,8 +6,8 @@
 //! redirect is judged anew; none may lead from a public host into a local network, or from https to
 //! http. All of it runs on [`NodeEnv`], in a simulation too.
 //!
-//! Start with [`Fetcher::get`]. [`target`] reads URLs, [`exchange`] speaks HTTP, [`tls`] says whom to
-//! trust, [`error`] what can go wrong.
+//! Start with [`Fetcher::get`]. `target` reads URLs, `exchange` speaks HTTP, `tls` says whom to trust,
+//! [`error`] what can go wrong.
 
 pub mod error;
 mod exchange;

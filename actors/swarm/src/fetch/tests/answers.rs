@@ -19,8 +19,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Fetches with [`SMALL`] limits from a server that sends `reply`.
-fn answer(reply: fn() -> Reply) -> Result<Body, FetchError> {
-    Scene::with(move |_| reply()).fetch("http://tracker/", SMALL)
+fn answer(reply: Reply) -> Result<Body, FetchError> {
+    Scene::with(move |_| reply.clone()).fetch("http://tracker/", SMALL)
 }
 
 #[test]
@@ -40,70 +40,70 @@ fn a_request_says_who_asks_and_keeps_the_bytes_of_the_url() {
 #[test]
 fn bodies_come_whole_however_they_are_framed() {
     let whole = Ok(body_of("hello"));
-    let check = |reply: fn() -> Reply| assert_eq!(answer(reply).map_err(|e| e.to_string()), whole);
-    check(|| ok("", b"hello"));
-    check(|| ok("content-type: text/plain\r\n", b"hello"));
-    check(|| Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec()));
-    check(|| Reply::Close(b"HTTP/1.0 200 OK\r\n\r\nhello".to_vec()));
-    check(|| {
+    let check = |reply: Reply| assert_eq!(answer(reply).map_err(|e| e.to_string()), whole);
+    check(ok("", b"hello"));
+    check(ok("content-type: text/plain\r\n", b"hello"));
+    check(Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec()));
+    check(Reply::Close(b"HTTP/1.0 200 OK\r\n\r\nhello".to_vec()));
+    check({
         let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
                       2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nx: y\r\n\r\n";
         Reply::Hold(chunks.as_bytes().to_vec())
     });
-    check(|| ok("content-encoding: GZIP\r\n", &gzip(b"hello")));
-    check(|| ok("content-encoding: x-gzip\r\n", &[gzip(b"hel"), gzip(b"lo")].concat()));
-    check(|| ok("content-encoding: identity\r\n", b"hello"));
+    check(ok("content-encoding: GZIP\r\n", &gzip(b"hello")));
+    check(ok("content-encoding: x-gzip\r\n", &[gzip(b"hel"), gzip(b"lo")].concat()));
+    check(ok("content-encoding: identity\r\n", b"hello"));
 }
 
 #[test]
 fn other_status_codes_are_answers() {
-    let failed = answer(|| Reply::Close(b"HTTP/1.1 404 No\r\ncontent-length: 1\r\n\r\n?".to_vec()));
+    let failed = answer(Reply::Close(b"HTTP/1.1 404 No\r\ncontent-length: 1\r\n\r\n?".to_vec()));
     assert_eq!(failed.unwrap(), Body { status: 404, bytes: b"?"[..].into() });
     // A redirect to nowhere, and something that only looks like one.
-    assert_eq!(answer(|| Reply::Close(b"HTTP/1.1 302 Go\r\n\r\n".to_vec())).unwrap().status, 302);
+    assert_eq!(answer(Reply::Close(b"HTTP/1.1 302 Go\r\n\r\n".to_vec())).unwrap().status, 302);
     let made = b"HTTP/1.1 201 Made\r\nlocation: /x\r\n\r\n";
-    assert_eq!(answer(|| Reply::Close(made.to_vec())).unwrap().status, 201);
+    assert_eq!(answer(Reply::Close(made.to_vec())).unwrap().status, 201);
 }
 
 #[test]
 fn bodies_beyond_the_limit_are_refused() {
-    let check = |reply: fn() -> Reply| {
+    let check = |reply: Reply| {
         let result = answer(reply);
         assert!(matches!(result, Err(FetchError::TooLarge { max: 1000 })), "{result:?}");
     };
-    check(|| Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 4294967296\r\n\r\nx".to_vec()));
-    check(|| Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n".to_vec()));
-    check(|| Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 99]));
-    check(|| {
+    check(Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 4294967296\r\n\r\nx".to_vec()));
+    check(Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n".to_vec()));
+    check(Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 99]));
+    check({
         let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
         Reply::Endless(head, b"1\r\nx\r\n".to_vec())
     });
-    check(|| ok("content-encoding: gzip\r\n", &gzip(&vec![0; 200_000])));
-    check(|| ok("content-encoding: gzip\r\n", &gzip(&[0; 1001])));
-    let most = answer(|| ok("content-encoding: gzip\r\n", &gzip(&[0; 1000])));
+    check(ok("content-encoding: gzip\r\n", &gzip(&vec![0; 200_000])));
+    check(ok("content-encoding: gzip\r\n", &gzip(&[0; 1001])));
+    let most = answer(ok("content-encoding: gzip\r\n", &gzip(&[0; 1000])));
     assert_eq!(most.unwrap().bytes.len(), 1000);
-    assert_eq!(answer(|| ok("", &[0; 1000])).unwrap().bytes.len(), 1000);
+    assert_eq!(answer(ok("", &[0; 1000])).unwrap().bytes.len(), 1000);
 }
 
 #[test]
 fn broken_answers_are_errors() {
-    let check = |reply: fn() -> Reply| {
+    let check = |reply: Reply| {
         let result = answer(reply);
         assert!(matches!(result, Err(FetchError::Http { .. })), "{result:?}");
     };
-    check(|| Reply::Close(Vec::new()));
-    check(|| Reply::Close(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()));
-    check(|| Reply::Close(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell".to_vec()));
-    check(|| Reply::Close(b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n".to_vec()));
+    check(Reply::Close(Vec::new()));
+    check(Reply::Close(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()));
+    check(Reply::Close(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell".to_vec()));
+    check(Reply::Close(b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n".to_vec()));
     let twice = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
-    check(|| Reply::Close(twice.to_vec()));
+    check(Reply::Close(twice.to_vec()));
     let lie = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nx";
-    check(|| Reply::Close(lie.to_vec()));
+    check(Reply::Close(lie.to_vec()));
     let cut = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel";
-    check(|| Reply::Close(cut.to_vec()));
-    check(|| Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x: y\r\n".to_vec()));
-    check(|| Reply::Endless(b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'y'; 999]));
-    let result = answer(|| ok("content-encoding: gzip\r\n", b"hello"));
+    check(Reply::Close(cut.to_vec()));
+    check(Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x: y\r\n".to_vec()));
+    check(Reply::Endless(b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'y'; 999]));
+    let result = answer(ok("content-encoding: gzip\r\n", b"hello"));
     assert!(matches!(result, Err(FetchError::Gzip(_))), "{result:?}");
     for header in ["br", "gzip, gzip", "deflate"] {
         let script = move |_: &str| ok(&format!("content-encoding: {header}\r\n"), b"hello");
@@ -114,19 +114,19 @@ fn broken_answers_are_errors() {
 
 #[test]
 fn a_slow_server_is_given_up_in_time() {
-    let check = |reply: fn() -> Reply| {
-        let mut scene = Scene::with(move |_| reply());
+    let check = |reply: Reply| {
+        let mut scene = Scene::with(move |_| reply.clone());
         let begin = scene.world.now();
         let limits = Limits { timeout: Duration::from_secs(7), ..SMALL };
         let result = scene.fetch("http://tracker/", limits);
         assert!(matches!(result, Err(FetchError::Timeout { .. })), "{result:?}");
         assert_eq!(scene.world.now(), begin + limits.timeout);
     };
-    check(|| Reply::Hold(Vec::new()));
-    check(|| Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell".to_vec()));
-    check(|| Reply::Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec()));
+    check(Reply::Hold(Vec::new()));
+    check(Reply::Hold(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell".to_vec()));
+    check(Reply::Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec()));
     // Interim answers without end.
-    check(|| Reply::Drip(b"HTTP/1.1 102 Wait\r\n\r\n".repeat(100)));
+    check(Reply::Drip(b"HTTP/1.1 102 Wait\r\n\r\n".repeat(100)));
 }
 
 #[test]
@@ -149,6 +149,35 @@ fn credentials_are_sent_only_where_they_may_be() {
         .map(|head| head.contains("authorization: Basic bWU6c2VjcmV0\r\n"))
         .collect();
     assert_eq!(with, [true, true, true, false]);
+}
+
+#[test]
+fn only_so_many_fetches_run_at_once() {
+    let mut scene = Scene::with(|_| Reply::Hold(Vec::new()));
+    let client = scene.add_host("client");
+    let ended = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&ended);
+    let policy = scene.policy.clone();
+    scene.world.start(client, move |env| {
+        Box::pin(async move {
+            let fetcher = Fetcher::new(env.clone(), policy, None).unwrap();
+            let fetch = |_| {
+                let fetcher = fetcher.clone();
+                env.spawn("asker", async move { fetcher.get("http://tracker/", SMALL).await })
+            };
+            for fetch in (0..60).map(fetch).collect::<Vec<_>>() {
+                assert!(matches!(fetch.await, Some(Err(FetchError::Timeout { .. }))));
+                *count.lock().unwrap() += 1;
+            }
+        })
+    });
+    scene.world.run_for(SMALL.timeout - Duration::from_secs(1));
+    assert_eq!(scene.heads().len(), 50);
+    // The others have all their time when their turn comes.
+    scene.world.run_for(SMALL.timeout);
+    assert_eq!((scene.heads().len(), *ended.lock().unwrap()), (60, 50));
+    scene.world.run_for(Duration::from_secs(2));
+    assert_eq!(*ended.lock().unwrap(), 60);
 }
 
 #[tokio::test]

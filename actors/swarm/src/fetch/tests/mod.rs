@@ -21,6 +21,7 @@ use super::{Body, FetchError, Fetcher, Limits};
 use crate::address::AddressPolicy;
 
 /// What a server sends after a request, and then does.
+#[derive(Clone)]
 enum Reply {
     /// Closes.
     Close(Vec<u8>),

@@ -91,13 +91,6 @@ fn trusts_no_other_authority_name_or_time() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_an_error() {
-    let mut scene = Scene::with(|_| ok("", b"hello"));
-    let result = scene.get("https://tracker:80/");
-    assert!(is_tls(&result) || matches!(result, Err(FetchError::Timeout { .. })), "{result:?}");
-}
-
-#[test]
 fn authorities_come_from_the_configured_file() {
     let mut scene = Scene::new();
     let client = scene.add_host("client");
