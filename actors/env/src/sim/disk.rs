@@ -112,7 +112,7 @@ impl SimDisk {
         let mut platter = self.lock();
         let id = platter.create(path.as_ref());
         platter.durable_names.insert(path.as_ref().to_owned(), id);
-        let (durable, written) = (bytes.to_vec(), Vec::from([0..bytes.len() as u64]));
+        let (durable, written) = (bytes.to_vec(), std::iter::once(0..bytes.len() as u64).collect());
         let content = Content { bytes: bytes.to_vec(), durable, written, ..Content::default() };
         platter.contents.insert(id, content);
     }
