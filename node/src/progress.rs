@@ -75,7 +75,6 @@ impl Progress {
     }
 
     /// Sets how many bytes are done, and what is said beside it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transfers show their peers with it"))]
     pub(crate) fn set(&mut self, bytes: u64, note: &str) {
         self.bar.set_position(bytes);
         self.bar.set_message(if note.is_empty() { String::new() } else { format!(", {note}") });

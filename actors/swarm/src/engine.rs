@@ -111,6 +111,12 @@ impl Swarm {
         self.node.store.close().await;
     }
 
+    /// The engine's world.
+    #[must_use]
+    pub fn env(&self) -> &NodeEnv {
+        self.node.env()
+    }
+
     async fn ask<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> SessionMsg,

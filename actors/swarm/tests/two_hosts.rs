@@ -52,7 +52,7 @@ fn metainfo(content: &[u8]) -> Bytes {
         let mut hash = Sha1::new();
         for segment in plan.segments(bittorrent::PieceIndex(piece)) {
             let Segment::File { offset, length, .. } = segment else { continue };
-            hash.update(&content[offset as usize..(offset + length) as usize]);
+            hash.update(&content[offset as usize..(offset + u64::from(length)) as usize]);
         }
         hashes.v1.push(hash.finalize().into());
     }
@@ -187,7 +187,7 @@ fn a_torrent_goes_from_one_host_to_another() {
     pair.start(leech);
     pair.run_until_complete(Duration::from_secs(30));
     let detail = pair.detail(leech).expect("a torrent");
-    assert_eq!(detail.torrent.downloaded_bytes, 3_000_001, "every block once");
+    assert_eq!(detail.torrent.downloaded_bytes, 3_000_001, "every block once: {detail:#?}");
     pair.world.run_for(Duration::from_secs(1));
     let detail = pair.detail(seed).expect("a torrent");
     assert_eq!(detail.torrent.uploaded_bytes, 3_000_001);

@@ -4,17 +4,34 @@
 //! engine is given both.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_config::{Config, Flag};
-use control::{AddTorrent, TorrentSettings};
+use control::{
+    AddTorrent, Command, Engine, EngineError, ErrorCode, EventFeed, EventKind, Reply, Source,
+    TorrentDetail, TorrentId, TorrentSettings, TorrentSnapshot, TorrentState,
+};
+use event_log::EventLog;
+use futures_util::StreamExt;
+use indicatif::HumanBytes;
+use sha2::Digest;
+use store::{MemoryStore, SqliteStore, TorrentStore};
+use swarm::Swarm;
 use tracing::info;
 
 use super::source::{self, Looked};
 use crate::cli::{DownloadFlags, EncryptionFlag, Global, NetworkFlags, SeedFlags, TransportFlag};
 use crate::failure::Failure;
-use crate::progress::Screen;
+use crate::progress::{Progress, Screen};
 use crate::selection::FileSelection;
-use crate::startup;
+use crate::shutdown::Requests;
+use crate::{engine, startup};
+
+/// Where downloads that are not complete remember what is there, below their directory.
+const KEPT_DIR: &str = ".torrentedge";
+/// What is shown is looked at so often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What is to be transferred, and when it ends.
 #[derive(Debug)]
@@ -26,6 +43,8 @@ struct Job {
     /// The files of a torrent whose info dictionary is not known yet.
     files_later: Option<FileSelection>,
     end: End,
+    /// What is there is remembered until it is complete.
+    resumes: bool,
 }
 
 /// When a transfer ends.
@@ -66,7 +85,7 @@ pub(crate) fn download(
     let files_later = if known.is_none() { flags.files.clone() } else { None };
     let end = if flags.seed { End::WhenAsked } else { End::WhenComplete };
     let add = add(looked, settings, &flags.network);
-    transfer(Job { config, add, files_later, end }, screen)
+    transfer(Job { config, add, files_later, end, resumes: true }, screen)
 }
 
 /// Seeds files that are on this machine.
@@ -83,22 +102,245 @@ pub(crate) fn seed(global: &Global, flags: &SeedFlags, screen: &Screen) -> Resul
     tell_what_is_off(&flags.network);
     let settings = TorrentSettings { download_dir: Some(directory), ..TorrentSettings::default() };
     let add = add(looked, settings, &flags.network);
-    transfer(Job { config, add, files_later: None, end: End::WhenAsked }, screen)
+    let end = End::WhenAsked;
+    transfer(Job { config, add, files_later: None, end, resumes: false }, screen)
 }
 
-/// ENGINE: starts an engine with `job.config`, adds `job.add`, shows its progress on `screen`, and ends
-/// as `job.end` says or at a signal (`shutdown::Requests`; after one, exit code 130 for a download that
-/// is not complete). `job.files_later` is applied when the info dictionary is known.
-fn transfer(job: Job, _screen: &Screen) -> Result<(), Failure> {
-    let Job { config, add, files_later, end } = job;
-    tracing::debug!(
-        port = config.engine.network.listen_port,
-        peers = add.peers.len(),
-        ?end,
-        later = files_later.is_some(),
-        "ready"
-    );
-    Err(Failure::failed("the engine is not wired yet"))
+/// Runs an engine for one torrent.
+fn transfer(job: Job, screen: &Screen) -> Result<(), Failure> {
+    engine::run(async move {
+        let mut requests = engine::requests()?;
+        let kept = Kept::open(&job)?;
+        let log: Option<Arc<dyn EventLog>> = None;
+        let swarm = engine::start(&job.config, kept.store(), log).await?;
+        let outcome = Transfer::begin(&swarm, &job, screen).await;
+        let outcome = match outcome {
+            Ok(mut transfer) => transfer.watch(&mut requests).await,
+            Err(failure) => Err(failure),
+        };
+        swarm.shutdown().await;
+        if outcome.is_ok() && job.end == End::WhenComplete {
+            kept.remove();
+        }
+        outcome
+    })
+}
+
+/// What is kept of a download until it is complete, so that it goes on where it was interrupted: a store
+/// in the directory that it goes to.
+struct Kept {
+    store: Arc<dyn TorrentStore>,
+    path: Option<PathBuf>,
+}
+
+impl Kept {
+    /// A download has a store of its own, by its source; a seed has nothing to lose.
+    fn open(job: &Job) -> Result<Self, Failure> {
+        let Some(directory) = job.add.settings.download_dir.as_ref().filter(|_| job.resumes) else {
+            return Ok(Self { store: Arc::new(MemoryStore::new()), path: None });
+        };
+        let directory = directory.join(KEPT_DIR);
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Failure::file(&directory, "make", &error))?;
+        let name: String =
+            source_name(&job.add.source).iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = directory.join(name + ".sqlite");
+        let store = SqliteStore::open(&path).map_err(|error| {
+            let path = path.display();
+            Failure::failed(format_args!("{path}: {error}; remove it to begin anew"))
+        })?;
+        Ok(Self { store: Arc::new(store), path: Some(path) })
+    }
+
+    fn store(&self) -> Arc<dyn TorrentStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// Nothing is left to be gone on with.
+    fn remove(&self) {
+        let Some(path) = &self.path else { return };
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let mut file = path.clone().into_os_string();
+            file.push(suffix);
+            // Most of them are not there.
+            let _ = std::fs::remove_file(file);
+        }
+        if let Some(directory) = path.parent() {
+            // Others may be at work in it.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Ten bytes by which a source is known again.
+fn source_name(source: &Source) -> [u8; 10] {
+    let digest = match source {
+        Source::Metainfo(bytes) => sha2::Sha256::digest(bytes),
+        Source::Magnet(text) | Source::Url(text) => sha2::Sha256::digest(text),
+    };
+    let mut name = [0; 10];
+    name.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    name
+}
+
+/// One torrent in an engine, and what is shown of it.
+struct Transfer<'a> {
+    swarm: &'a Swarm,
+    screen: &'a Screen,
+    events: EventFeed,
+    id: TorrentId,
+    end: End,
+    files_later: Option<FileSelection>,
+    progress: Option<(&'static str, Progress)>,
+}
+
+impl<'a> Transfer<'a> {
+    /// Adds the torrent, or goes on with it.
+    async fn begin(swarm: &'a Swarm, job: &Job, screen: &'a Screen) -> Result<Self, Failure> {
+        let events = swarm.events();
+        let added = swarm.command(Command::Add(job.add.clone())).await;
+        let id = match added {
+            Ok(Reply::Added(id)) => id,
+            Ok(Reply::Done) => return Err(Failure::failed("the engine did not name the torrent")),
+            Err(error) if error.code == ErrorCode::Conflict => {
+                resume(swarm, &job.add).await.map_err(Failure::failed)?
+            }
+            Err(error) => return Err(Failure::failed(error)),
+        };
+        let files_later = job.files_later.clone();
+        Ok(Self { swarm, screen, events, id, end: job.end, files_later, progress: None })
+    }
+
+    /// Shows the torrent until it has come to its end.
+    async fn watch(&mut self, requests: &mut Requests) -> Result<(), Failure> {
+        let env = self.swarm.env().clone();
+        loop {
+            if self.look().await? {
+                return Ok(());
+            }
+            let mut tick = env.sleep(LOOK_EVERY);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = requests.next() => return self.interrupted().await,
+                    event = self.events.next() => {
+                        let event = event.map(|event| event.kind);
+                        if event.as_ref().is_none_or(is_turn) {
+                            break;
+                        }
+                    }
+                    () = &mut tick => break,
+                }
+            }
+        }
+    }
+
+    /// Shows how far it is; says whether it has come to its end.
+    async fn look(&mut self) -> Result<bool, Failure> {
+        let detail = self.swarm.torrent(self.id).await.map_err(Failure::failed)?;
+        self.select_files(&detail).await?;
+        let torrent = &detail.torrent;
+        match torrent.state {
+            TorrentState::Error => {
+                let why = torrent.error.clone().unwrap_or_else(|| "it cannot go on".to_owned());
+                return Err(Failure::failed(why));
+            }
+            TorrentState::Seeding | TorrentState::Finished => {
+                if self.end == End::WhenComplete || torrent.state == TorrentState::Finished {
+                    self.progress = None;
+                    return Ok(true);
+                }
+            }
+            TorrentState::Stopped
+            | TorrentState::Queued
+            | TorrentState::Checking
+            | TorrentState::Metadata
+            | TorrentState::Downloading => {}
+        }
+        self.show(torrent);
+        Ok(false)
+    }
+
+    fn show(&mut self, torrent: &TorrentSnapshot) {
+        let (what, done) = match torrent.state {
+            TorrentState::Checking => ("checking", checked_bytes(torrent)),
+            TorrentState::Seeding | TorrentState::Finished => ("seeding", torrent.have_bytes),
+            TorrentState::Metadata => ("metadata", 0),
+            _ => ("downloading", torrent.have_bytes),
+        };
+        if self.progress.as_ref().is_none_or(|(shown, _)| *shown != what) {
+            // The old bar goes before the new one comes.
+            self.progress = None;
+            let total = if what == "checking" { torrent.total_bytes } else { torrent.wanted_bytes };
+            self.progress = Some((what, self.screen.begin(what, total)));
+        }
+        let up = if torrent.up_bytes_per_s > 0 {
+            format!(", {} /s up", HumanBytes(torrent.up_bytes_per_s))
+        } else {
+            String::new()
+        };
+        if let Some((_, progress)) = &mut self.progress {
+            progress.set(done, &format!("{} peers{up}", torrent.peers));
+        }
+    }
+
+    /// Applies a choice of files as soon as they are known.
+    async fn select_files(&mut self, detail: &TorrentDetail) -> Result<(), Failure> {
+        if detail.files.is_empty() {
+            return Ok(());
+        }
+        let Some(files) = self.files_later.take() else { return Ok(()) };
+        let priorities = files.priorities(detail.files.len()).map_err(Failure::usage)?;
+        let settings = TorrentSettings { priorities, ..detail.settings.clone() };
+        let set = Command::Set { id: self.id, settings: Box::new(settings) };
+        self.swarm.command(set).await.map_err(Failure::failed)?;
+        Ok(())
+    }
+
+    /// Someone asked us to end: for a seed that is its end, for a download it is too early.
+    async fn interrupted(&mut self) -> Result<(), Failure> {
+        self.progress = None;
+        let state = self.swarm.torrent(self.id).await.map(|detail| detail.torrent.state);
+        match (self.end, state) {
+            (End::WhenAsked, Ok(TorrentState::Seeding)) => Ok(()),
+            _ => Err(Failure::interrupted()),
+        }
+    }
+}
+
+/// Whether an event is worth a look at once.
+fn is_turn(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::State { .. }
+            | EventKind::Completed
+            | EventKind::Error { .. }
+            | EventKind::Metadata { .. }
+    )
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share for people"
+)]
+fn checked_bytes(torrent: &TorrentSnapshot) -> u64 {
+    (torrent.total_bytes as f64 * torrent.checked.unwrap_or(0.0)) as u64
+}
+
+/// Goes on with a torrent that an earlier run left.
+async fn resume(swarm: &Swarm, add: &AddTorrent) -> Result<TorrentId, EngineError> {
+    let mut torrents = swarm.torrents().await?;
+    let Some(torrent) = torrents.pop() else {
+        return Err(EngineError::new(ErrorCode::Internal, "the torrent is there and is not"));
+    };
+    let id = torrent.id;
+    tracing::info!(info_hash = %id, "going on where an earlier run ended");
+    swarm.command(Command::Set { id, settings: Box::new(add.settings.clone()) }).await?;
+    swarm.command(Command::Start(id)).await?;
+    swarm.command(Command::AddPeers { id, peers: add.peers.clone() }).await?;
+    Ok(id)
 }
 
 fn add(looked: Looked, settings: TorrentSettings, network: &NetworkFlags) -> AddTorrent {

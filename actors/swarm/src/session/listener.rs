@@ -75,12 +75,12 @@ impl Actor for ListenerActor {
         _message: Run,
         state: &mut Listening,
     ) -> Result<(), ActorProcessingErr> {
-        listen(&state.args, &*state.listener).await;
+        listen(&state.args, &state.listener).await;
         Ok(())
     }
 }
 
-async fn listen(args: &ListenerArgs, listener: &dyn Listener) {
+async fn listen(args: &ListenerArgs, listener: &Arc<dyn Listener>) {
     let ListenerArgs { session, node, .. } = args;
     let limit = node.settings().limits.incoming_handshakes as usize;
     let mut hands: BTreeMap<u64, Task<()>> = BTreeMap::new();
