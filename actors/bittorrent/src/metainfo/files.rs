@@ -115,6 +115,12 @@ impl Files {
         self.files.iter()
     }
 
+    /// Length of all pieces but the last, in bytes.
+    #[must_use]
+    pub const fn piece_length(&self) -> u32 {
+        self.piece_length
+    }
+
     /// The file ranges that hold `length` bytes from `begin` of `piece` on, in order; found in
     /// logarithmic time. What lies behind the last file, or between files of a v2 torrent, is left out.
     pub fn spans(

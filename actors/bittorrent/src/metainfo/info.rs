@@ -16,16 +16,16 @@ use crate::{BLOCK_LEN, InfoHash, InfoHashV2, PieceIndex, TorrentId};
 /// Pieces of a torrent at most; as in libtorrent.
 pub const PIECES_MAX: u32 = 2_097_152;
 /// The longest piece, in bytes; as in libtorrent.
-const PIECE_LENGTH_MAX: i64 = 512 * 1024 * 1024;
+pub(super) const PIECE_LENGTH_MAX: u32 = 512 * 1024 * 1024;
 /// Files of a torrent at most.
-const FILES_MAX: usize = 500_000;
+pub(super) const FILES_MAX: usize = 500_000;
 /// Memory that the paths of all files may take, in bytes. A directory of a v2 tree is named once and stands
 /// in the path of each file below it, so a short tree could fill any memory.
 const PATHS_MAX: usize = 256 * 1024 * 1024;
 /// What a part of a path takes beside its text, in bytes.
 const PART_OVERHEAD: usize = 48;
 /// Bytes of all files at most: 2^53, so that every number is exact in every language.
-const TOTAL_MAX: u64 = 1 << 53;
+pub(super) const TOTAL_MAX: u64 = 1 << 53;
 const SHA1_LEN: usize = 20;
 const SHA256_LEN: usize = 32;
 
@@ -209,10 +209,10 @@ impl Info {
 fn read_piece_length(info: Dict<'_>, is_v2: bool) -> Result<u32, Error> {
     let wrong = |expected| Err(Error::Wrong { key: "piece length", expected });
     let length = info.int("piece length").ok_or(Error::Missing("piece length"))?;
+    let length = u32::try_from(length).unwrap_or(0);
     if !(1..=PIECE_LENGTH_MAX).contains(&length) {
         return wrong("1 to 536870912 bytes");
     }
-    let length = u32::try_from(length).unwrap_or(1);
     if is_v2 && (!length.is_power_of_two() || length < BLOCK_LEN) {
         return wrong("a power of two, 16384 or more, in a v2 torrent");
     }

@@ -62,12 +62,18 @@ pub fn file_root(leaves: &[Hash]) -> Hash {
     root(&padded, [0; 32])
 }
 
+/// The root of a file's tree, from the hashes of its pieces of `2^level` blocks.
+#[must_use]
+pub fn layer_root(layer: &[Hash], level: u32) -> Hash {
+    let mut padded = layer.to_vec();
+    padded.resize(layer.len().next_power_of_two(), padding(level));
+    root(&padded, padding(level))
+}
+
 /// Whether `layer`, at pieces of `2^level` blocks, belongs to `file_root`.
 #[must_use]
 pub fn layer_matches(layer: &[Hash], level: u32, file_root: &Hash) -> bool {
-    let mut padded = layer.to_vec();
-    padded.resize(layer.len().next_power_of_two(), padding(level));
-    root(&padded, padding(level)) == *file_root
+    layer_root(layer, level) == *file_root
 }
 
 #[cfg(test)]

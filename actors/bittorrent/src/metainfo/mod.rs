@@ -1,8 +1,9 @@
 //! Metainfo files, v1, v2 and hybrid (BEP 3, 12, 19, 27, 47, 52).
 //!
 //! [`Metainfo`] is a whole `.torrent` file; [`Info`] is its info dictionary, which also comes alone from
-//! peers (BEP 9). Info-hashes are taken over the raw bytes. Hashes of pieces stay slices of those bytes.
+//! peers (BEP 9). [`create`] makes new ones. Info-hashes are taken over the raw bytes. Hashes of pieces stay slices of those bytes.
 
+pub mod create;
 mod error;
 mod files;
 mod info;

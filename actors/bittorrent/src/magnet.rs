@@ -1,1 +1,0 @@
-//! Magnet links (BEP 9, 53).

@@ -1,1 +1,0 @@
-//! Resume data: what is known to be on disk.
