@@ -8,4 +8,6 @@ mod encode;
 mod parse;
 
 pub use encode::Encoder;
-pub use parse::{Dict, Document, Error, Kind, Limits, List, Value, parse, parse_prefix};
+pub use parse::{
+    Dict, Document, Error, Kind, Limits, List, Value, parse, parse_lenient, parse_prefix,
+};

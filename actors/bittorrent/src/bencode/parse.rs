@@ -97,10 +97,28 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Document<'_>, Error> {
 ///
 /// As [`parse`], but more bytes may follow.
 pub fn parse_prefix(bytes: &[u8], limits: Limits) -> Result<(Document<'_>, usize), Error> {
-    let mut parser = Parser { bytes, at: 0, limits, entries: Vec::new(), open: Vec::new() };
-    parser.run()?;
-    let length = parser.at;
-    Ok((Document { bytes, entries: parser.entries }, length))
+    Parser::read(bytes, limits, Order::Sorted)
+}
+
+/// Reads one value from the front of `bytes` whose dictionaries may have their keys in any order.
+///
+/// For answers of trackers, many of which are scripts that know no canonical form: keys as they come,
+/// a line end behind the value. Of a key that stands twice the first is found.
+///
+/// # Errors
+///
+/// It is not bencode, or beyond the limits.
+pub fn parse_lenient(bytes: &[u8], limits: Limits) -> Result<Document<'_>, Error> {
+    Parser::read(bytes, limits, Order::Any).map(|(document, _)| document)
+}
+
+/// How the keys of a dictionary must follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Sorted and each once.
+    Sorted,
+    /// As they come.
+    Any,
 }
 
 /// A list or dictionary that is not ended yet.
@@ -117,11 +135,19 @@ struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     limits: Limits,
+    order: Order,
     entries: Vec<Entry>,
     open: Vec<Open>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn read(bytes: &'a [u8], limits: Limits, order: Order) -> Result<(Document<'a>, usize), Error> {
+        let mut parser =
+            Parser { bytes, at: 0, limits, order, entries: Vec::new(), open: Vec::new() };
+        parser.run()?;
+        Ok((Document { bytes, entries: parser.entries }, parser.at))
+    }
+
     fn fail<T>(&self, what: &'static str) -> Result<T, Error> {
         Err(Error { what, at: self.at })
     }
@@ -257,7 +283,7 @@ impl Parser<'_> {
         let Some(end) = end.filter(|&end| end <= self.bytes.len()) else {
             return Err(Error { what: "a string longer than the input", at: start });
         };
-        if is_key {
+        if is_key && self.order == Order::Sorted {
             self.check_order(start, content, end)?;
         }
         self.at = end;
@@ -500,6 +526,14 @@ mod tests {
     }
 
     #[test]
+    fn a_lenient_reader_takes_keys_as_they_come() {
+        let document = parse_lenient(b"d1:bi1e1:ai2e1:bi3ee\r\n", LIMITS).unwrap();
+        let root = document.root().dict().unwrap();
+        assert_eq!((root.int("a"), root.int("b")), (Some(2), Some(1)));
+        assert!(parse_lenient(b"d1:bi01ee", LIMITS).is_err());
+    }
+
+    #[test]
     fn a_million_levels_cost_nothing() {
         let deep = vec![b'l'; 1_000_000];
         assert_eq!(parse(&deep, Limits::METAINFO).unwrap_err().what, "too many levels");
@@ -511,6 +545,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..128)) {
             let _ = parse(&bytes, LIMITS);
+            let _ = parse_lenient(&bytes, LIMITS);
         }
 
         #[test]
