@@ -1,6 +1,6 @@
 //! Bencode (BEP 3): what is read is canonical, so writing it again gives the same bytes.
 
-use bittorrent::bencode::{Encoder, Kind, Limits, Value, parse, parse_prefix};
+use bittorrent::bencode::{Encoder, Kind, Limits, Value, parse, parse_lenient, parse_prefix};
 
 use crate::Seed;
 
@@ -12,6 +12,7 @@ pub fn check(bytes: &[u8]) {
     for limits in [Limits::MESSAGE, Limits::METAINFO] {
         let Ok((document, length)) = parse_prefix(bytes, limits) else {
             assert!(parse(bytes, limits).is_err(), "whole but not a prefix");
+            check_lenient(bytes, limits);
             continue;
         };
         assert!(document.len() <= limits.values && !document.is_empty());
@@ -23,6 +24,19 @@ pub fn check(bytes: &[u8]) {
         assert!(parse(&bytes[..length], limits).is_ok());
         // No beginning of a value is a value.
         assert!(parse(&bytes[..length - 1], limits).is_err());
+    }
+}
+
+/// What a careless writer may send: the values are within the input, and keys are found in any order.
+fn check_lenient(bytes: &[u8], limits: Limits) {
+    let Ok(document) = parse_lenient(bytes, limits) else { return };
+    let span = document.root().span();
+    assert!(span.start == 0 && span.end <= bytes.len() && document.len() <= limits.values);
+    if let Some(dict) = document.root().dict() {
+        dict.iter().take(SEARCHED_MAX).for_each(|(key, _)| {
+            let text = std::str::from_utf8(key).ok();
+            assert!(text.is_none_or(|key| dict.get(key).is_some()), "a key is found");
+        });
     }
 }
 

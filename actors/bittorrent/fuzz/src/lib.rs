@@ -10,10 +10,16 @@ pub mod bitfield;
 pub mod extension;
 pub mod handshake;
 pub mod info;
+pub mod magnet;
 pub mod metadata;
 pub mod metainfo;
+pub mod mse;
 pub mod pex;
+pub mod resume;
 pub mod session;
+pub mod tracker_http;
+pub mod tracker_udp;
+pub mod tracker_url;
 pub mod wire;
 
 mod input;
@@ -39,9 +45,15 @@ pub const TARGETS: &[Target] = &[
     Target { name: "extension", check: extension::check, seeds: extension::seeds },
     Target { name: "handshake", check: handshake::check, seeds: handshake::seeds },
     Target { name: "info", check: info::check, seeds: info::seeds },
+    Target { name: "magnet", check: magnet::check, seeds: magnet::seeds },
     Target { name: "metadata", check: metadata::check, seeds: metadata::seeds },
     Target { name: "metainfo", check: metainfo::check, seeds: metainfo::seeds },
+    Target { name: "mse", check: mse::check, seeds: mse::seeds },
     Target { name: "pex", check: pex::check, seeds: pex::seeds },
+    Target { name: "resume", check: resume::check, seeds: resume::seeds },
     Target { name: "session", check: session::check, seeds: session::seeds },
+    Target { name: "tracker_http", check: tracker_http::check, seeds: tracker_http::seeds },
+    Target { name: "tracker_udp", check: tracker_udp::check, seeds: tracker_udp::seeds },
+    Target { name: "tracker_url", check: tracker_url::check, seeds: tracker_url::seeds },
     Target { name: "wire", check: wire::check, seeds: wire::seeds },
 ];
