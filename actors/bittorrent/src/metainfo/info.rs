@@ -1,5 +1,7 @@
 //! The info dictionary: what a torrent is, and what its info-hashes are taken over.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -7,7 +9,7 @@ use sha2::Sha256;
 use super::error::Error;
 use super::files::{Attributes, File, Files};
 use super::merkle;
-use super::path::{Places, clean};
+use super::path::{check_places, clean};
 use crate::bencode::{self, Dict, Limits, List, Value};
 use crate::{BLOCK_LEN, InfoHash, InfoHashV2, PieceIndex, TorrentId};
 
@@ -17,6 +19,11 @@ pub const PIECES_MAX: u32 = 2_097_152;
 pub(super) const PIECE_LENGTH_MAX: u32 = 512 * 1024 * 1024;
 /// Files of a torrent at most.
 pub(super) const FILES_MAX: usize = 500_000;
+/// Memory that the paths of all files may take, in bytes. A directory of a v2 tree is named once and stands
+/// in the path of each file below it, so a short tree could fill any memory.
+const PATHS_MAX: usize = 256 * 1024 * 1024;
+/// What a part of a path takes beside its text, in bytes.
+const PART_OVERHEAD: usize = 48;
 /// Bytes of all files at most: 2^53, so that every number is exact in every language.
 pub(super) const TOTAL_MAX: u64 = 1 << 53;
 const SHA1_LEN: usize = 20;
@@ -172,7 +179,9 @@ impl Info {
 
     /// Checks the piece layers of a v2 torrent against the roots of its files.
     pub(super) fn check_layers(&self, layers: Option<Value<'_>>) -> Result<(), Error> {
-        let layers = layers.and_then(Value::dict);
+        // Found by name: a search for each of many files takes quadratic time.
+        let layers = layers.and_then(Value::dict).into_iter().flat_map(Dict::iter);
+        let layers: BTreeMap<&[u8], Value<'_>> = layers.collect();
         let level = (self.piece_length / BLOCK_LEN).trailing_zeros();
         for file in self.files.iter() {
             let Some(root) =
@@ -181,9 +190,7 @@ impl Info {
                 continue;
             };
             let wrong = || Error::Layer(file.path().join("/"));
-            let layer = layers.and_then(|layers| {
-                layers.iter().find(|(key, _)| *key == root).and_then(|(_, value)| value.bytes())
-            });
+            let layer = layers.get(root.as_slice()).and_then(|layer| layer.bytes());
             let layer = layer.ok_or_else(wrong)?;
             let pieces = file.length().div_ceil(u64::from(self.piece_length));
             if layer.len() as u64 != pieces * SHA256_LEN as u64 {
@@ -273,7 +280,7 @@ fn read_list(info: Dict<'_>, name: &str) -> Result<Vec<File>, Error> {
         return Ok(vec![file]);
     };
     let list = list.list().ok_or(Error::Wrong { key: "files", expected: "a list" })?;
-    let (mut files, mut places, mut offset) = (Vec::new(), Places::default(), 0_u64);
+    let (mut files, mut offset): (Vec<File>, u64) = (Vec::new(), 0);
     for entry in list.iter() {
         let entry = entry
             .dict()
@@ -287,9 +294,6 @@ fn read_list(info: Dict<'_>, name: &str) -> Result<Vec<File>, Error> {
         }
         let symlink = read_symlink(entry)?;
         let length = if symlink.is_some() { 0 } else { read_length(entry)? };
-        if !attributes.pad {
-            places.take(&path)?;
-        }
         files.push(File { path, length, offset, attributes, symlink, pieces_root: None });
         offset += length;
         if offset > TOTAL_MAX || files.len() > FILES_MAX {
@@ -302,6 +306,7 @@ fn read_list(info: Dict<'_>, name: &str) -> Result<Vec<File>, Error> {
     if files.is_empty() {
         return Err(Error::Wrong { key: "files", expected: "a list of at least one file" });
     }
+    check_places(files.iter().filter(|file| !file.is_pad()).map(File::path))?;
     Ok(files)
 }
 
@@ -326,8 +331,8 @@ fn read_tree(info: Dict<'_>, name: &str, piece_length: u32) -> Result<Vec<File>,
     let wrong = |expected| Error::Wrong { key: "file tree", expected };
     let tree = info.dict("file tree").ok_or(Error::Missing("file tree"))?;
     let mut levels = vec![Level { entries: Box::new(tree.iter()) }];
-    let (mut path, mut files): (Vec<&[u8]>, Vec<File>) = (Vec::new(), Vec::new());
-    let (mut places, mut offset) = (Places::default(), 0_u64);
+    let (mut path, mut files): (Vec<String>, Vec<File>) = (Vec::new(), Vec::new());
+    let (mut offset, mut paths) = (0_u64, 0_usize);
     while let Some(level) = levels.last_mut() {
         let Some((key, value)) = level.entries.next() else {
             levels.pop();
@@ -336,13 +341,16 @@ fn read_tree(info: Dict<'_>, name: &str, piece_length: u32) -> Result<Vec<File>,
         };
         let dict = value.dict().ok_or_else(|| wrong("dictionaries"))?;
         if !key.is_empty() {
-            path.push(key);
+            path.push(clean(&[key])?.concat());
             levels.push(Level { entries: Box::new(dict.iter()) });
             continue;
         }
         // The empty name holds what is known of the file whose path led here.
+        paths += path.iter().map(|part| part.len() + PART_OVERHEAD).sum::<usize>();
+        if paths > PATHS_MAX {
+            return Err(wrong("paths of 256 MiB in memory at most"));
+        }
         let file = read_tree_file(dict, &path, offset)?;
-        places.take(&file.path)?;
         offset = (offset + file.length).next_multiple_of(u64::from(piece_length));
         files.push(file);
         if offset > TOTAL_MAX || files.len() > FILES_MAX {
@@ -352,6 +360,7 @@ fn read_tree(info: Dict<'_>, name: &str, piece_length: u32) -> Result<Vec<File>,
     if files.is_empty() {
         return Err(wrong("at least one file"));
     }
+    check_places(files.iter().map(File::path))?;
     // A single file stands alone; several stand in a directory of the torrent's name.
     let single = matches!(files.as_slice(), [file] if file.path.len() == 1 && file.path.first().is_some_and(|only| only == name));
     if !single {
@@ -360,7 +369,10 @@ fn read_tree(info: Dict<'_>, name: &str, piece_length: u32) -> Result<Vec<File>,
     Ok(files)
 }
 
-fn read_tree_file(dict: Dict<'_>, path: &[&[u8]], offset: u64) -> Result<File, Error> {
+fn read_tree_file(dict: Dict<'_>, path: &[String], offset: u64) -> Result<File, Error> {
+    if path.is_empty() {
+        return Err(Error::Path { path: String::new(), why: "it is empty" });
+    }
     let symlink = read_symlink(dict)?;
     let length = if symlink.is_some() { 0 } else { read_length(dict)? };
     let wrong = Error::Wrong { key: "pieces root", expected: "32 bytes" };
@@ -370,7 +382,7 @@ fn read_tree_file(dict: Dict<'_>, path: &[&[u8]], offset: u64) -> Result<File, E
         None => None,
     };
     let attributes = Attributes { pad: false, ..read_attributes(dict) };
-    Ok(File { path: clean(path)?, length, offset, attributes, symlink, pieces_root })
+    Ok(File { path: path.to_vec(), length, offset, attributes, symlink, pieces_root })
 }
 
 /// Both descriptions of a hybrid torrent must be of the same files, at the same places.

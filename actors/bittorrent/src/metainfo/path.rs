@@ -1,7 +1,5 @@
 //! Paths from outside, made safe or refused.
 
-use std::collections::BTreeMap;
-
 use super::error::Error;
 
 /// The longest part of a path, in bytes (most file systems').
@@ -10,9 +8,8 @@ const PART_LEN_MAX: usize = 255;
 const DEPTH_MAX: usize = 100;
 
 fn refuse(path: &[&[u8]], why: &'static str) -> Error {
-    let mut shown = path.iter().map(|part| part.escape_ascii().to_string()).collect::<Vec<_>>();
-    shown.truncate(16);
-    let mut path = shown.join("/");
+    let shown = path.iter().take(16).map(|part| part.escape_ascii().to_string());
+    let mut path = shown.collect::<Vec<_>>().join("/");
     path.truncate(256);
     Error::Path { path, why }
 }
@@ -55,41 +52,22 @@ fn clean_part(part: &[u8]) -> String {
     format!("{}{extension}", text.get(..end).unwrap_or_default())
 }
 
-/// Says whether two files would stand at one place, or one file where another needs a directory.
-#[derive(Debug, Default)]
-pub(super) struct Places {
-    taken: BTreeMap<Vec<String>, IsFile>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IsFile {
-    Yes,
-    No,
-}
-
-impl Places {
-    /// Takes the place of a file.
-    pub(super) fn take(&mut self, path: &[String]) -> Result<(), Error> {
-        let refuse = |why| {
-            let parts: Vec<&[u8]> = path.iter().map(|part| part.as_bytes()).collect();
-            Err(refuse(&parts, why))
-        };
-        let above = (1..path.len()).filter_map(|depth| path.get(..depth));
-        for directory in above {
-            match self.taken.get(directory) {
-                Some(IsFile::Yes) => return refuse("a file stands where its directory should be"),
-                Some(IsFile::No) => {}
-                None => {
-                    self.taken.insert(directory.to_vec(), IsFile::No);
-                }
-            }
-        }
-        match self.taken.insert(path.to_vec(), IsFile::Yes) {
-            None => Ok(()),
-            Some(IsFile::Yes) => refuse("two files have this path"),
-            Some(IsFile::No) => refuse("a directory and a file have this path"),
+/// Refuses two files at one place, and a file where another needs a directory.
+///
+/// In the order of their parts, what stands below a path follows it at once: so neighbours tell, and no
+/// directory is kept, of which a hostile file could name a hundred for each of its files.
+pub(super) fn check_places<'a>(paths: impl Iterator<Item = &'a [String]>) -> Result<(), Error> {
+    let mut paths: Vec<&[String]> = paths.collect();
+    paths.sort_unstable();
+    for (path, next) in paths.iter().zip(paths.iter().skip(1)) {
+        if next.starts_with(path) {
+            let parts: Vec<&[u8]> = next.iter().map(|part| part.as_bytes()).collect();
+            let same = path.len() == next.len();
+            let below = "a file stands where its directory should be";
+            return Err(refuse(&parts, if same { "two files have this path" } else { below }));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -130,12 +108,21 @@ mod tests {
 
     #[test]
     fn clashes_are_found() {
-        let path = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
-        let mut places = Places::default();
-        places.take(&path("a/b")).unwrap();
-        places.take(&path("a/c")).unwrap();
-        places.take(&path("a/b")).unwrap_err();
-        places.take(&path("a/c/d")).unwrap_err();
-        places.take(&path("a")).unwrap_err();
+        let check = |paths: &[&str], expected: Option<&str>| {
+            let split = |text: &&str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+            let paths: Vec<Vec<String>> = paths.iter().map(split).collect();
+            let why = check_places(paths.iter().map(Vec::as_slice)).err().map(|e| e.to_string());
+            let fits = match (&why, expected) {
+                (None, None) => true,
+                (Some(why), Some(expected)) => why.contains(expected),
+                _ => false,
+            };
+            assert!(fits, "{paths:?}: {why:?} instead of {expected:?}");
+        };
+        check(&[], None);
+        check(&["a/b", "a/c", "a b", "a.b/c", "b"], None);
+        check(&["a/b", "a/c", "a/b"], Some("two files"));
+        check(&["a/c/d", "a/b", "a/c"], Some("directory should be"));
+        check(&["a", "a b", "a.b/c", "a/b/c/d"], Some("directory should be"));
     }
 }

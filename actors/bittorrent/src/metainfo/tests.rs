@@ -131,6 +131,73 @@ fn reads_a_v2_tree_and_checks_its_layers() {
     assert!(refuse(&info).contains("piece layer"));
 }
 
+/// A v2 info dictionary with empty files of these names below directories.
+fn tree_of(directories: &[&str], names: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encoder.dict().bytes("file tree").dict();
+    directories.iter().for_each(|name| _ = encoder.bytes(name).dict());
+    for name in names {
+        encoder.bytes(name).dict().bytes("").dict().bytes("length").int(0).end().end();
+    }
+    directories.iter().for_each(|_| _ = encoder.end());
+    encoder.end().bytes("meta version").int(2).bytes("name").bytes("n");
+    encoder.bytes("piece length").int(16_384).end();
+    encoder.finish()
+}
+
+#[test]
+fn refuses_a_v2_tree_whose_paths_are_unsafe_or_clash() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let read = |directories: &[&str], files: &[&str]| {
+        Info::parse(&tree_of(directories, names(files).into_iter()).into())
+    };
+    assert_eq!(read(&["d"], &["a", "b"]).unwrap().files().get(1).unwrap().path(), ["n", "d", "b"]);
+    for (directory, file) in [("..", "a"), ("d", ".."), ("d/e", "a")] {
+        assert!(matches!(read(&[directory], &[file]), Err(Error::Path { .. })));
+    }
+    let same = read(&[], &["a\u{1}", "a\u{2}"]).unwrap_err().to_string();
+    assert!(same.contains("two files"), "{same}");
+}
+
+/// 350 KiB that would take 300 MiB.
+#[test]
+fn refuses_a_v2_tree_that_takes_much_more_memory_than_its_length() {
+    let directory = "d".repeat(255);
+    let tree = tree_of(&[&*directory; 90], (0..11_000).map(|n| format!("{n:05}")));
+    assert!(tree.len() < 360_000, "{}", tree.len());
+    // Not `unwrap_err`, which would write all of it down.
+    let error = Info::parse(&tree.into()).err().map(|error| error.to_string());
+    assert!(error.as_ref().is_some_and(|error| error.contains("256 MiB")), "{error:?}");
+}
+
+#[test]
+fn finds_the_layer_of_each_of_many_files() {
+    let mut layers = std::collections::BTreeMap::new();
+    let mut info = Encoder::new();
+    info.dict().bytes("file tree").dict();
+    for n in 0..20_u8 {
+        // Two files of each content.
+        let leaves = [[n / 2; 32], [9; 32]];
+        let root = merkle::file_root(&leaves);
+        layers.insert(root, leaves.concat());
+        info.bytes(format!("{n:02}")).dict().bytes("").dict().bytes("length").int(20_000);
+        info.bytes("pieces root").bytes(root).end().end();
+    }
+    info.end().bytes("meta version").int(2).bytes("name").bytes("n");
+    info.bytes("piece length").int(16_384).end();
+    let info = info.finish();
+    let whole = |layers: &std::collections::BTreeMap<[u8; 32], Vec<u8>>| {
+        let mut encoder = Encoder::new();
+        encoder.dict().bytes("info").raw(&info).bytes("piece layers").dict();
+        layers.iter().for_each(|(root, layer)| _ = encoder.bytes(root).bytes(layer));
+        encoder.end().end();
+        Metainfo::parse(&encoder.finish().into())
+    };
+    assert_eq!(whole(&layers).unwrap().info.piece_count(), 40);
+    layers.pop_last();
+    assert!(matches!(whole(&layers), Err(Error::Layer(_))));
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::extension::Error;
 use crate::bencode::{self, Dict, Encoder, Limits};
 
-/// Addresses of a message that are kept; BEP 11 allows 50 of each kind.
+/// Addresses of a message that are kept, of each of added and dropped and of both families together; as
+/// BEP 11 asks.
 pub const ADDED_MAX: usize = 50;
 
 /// What is known of an added peer.
@@ -75,7 +76,7 @@ impl Message {
         out.finish().into()
     }
 
-    /// Reads a payload; addresses that lead nowhere are left out.
+    /// Reads a payload; addresses that lead nowhere, or beyond the limit, are left out.
     ///
     /// # Errors
     ///
@@ -94,6 +95,8 @@ impl Message {
         for (key, length) in [("dropped", 6), ("dropped6", 18)] {
             message.dropped.extend(addresses(root, key, length).flatten());
         }
+        message.added.truncate(ADDED_MAX);
+        message.dropped.truncate(ADDED_MAX);
         Ok(message)
     }
 }
@@ -149,6 +152,18 @@ mod tests {
         let many = (0..200_u16).map(|n| (SocketAddr::from(([1, 2, 3, 4], n + 1)), Flags(0)));
         let many = Message { added: many.collect(), dropped: Vec::new() };
         assert_eq!(Message::decode(&many.encode()).unwrap().added.len(), ADDED_MAX);
+    }
+
+    #[test]
+    fn both_families_together_are_no_more_than_the_limit() {
+        let mut many = Encoder::new();
+        many.dict();
+        for (key, length) in [("added", 6), ("added6", 18), ("dropped", 6), ("dropped6", 18)] {
+            many.bytes(key).bytes(vec![1; length * ADDED_MAX]);
+        }
+        many.end();
+        let message = Message::decode(&many.finish()).unwrap();
+        assert_eq!((message.added.len(), message.dropped.len()), (ADDED_MAX, ADDED_MAX));
     }
 
     proptest! {

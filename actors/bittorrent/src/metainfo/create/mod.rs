@@ -33,7 +33,7 @@ mod write;
 use super::files::Attributes;
 use super::info::{FILES_MAX, PIECE_LENGTH_MAX, TOTAL_MAX};
 use super::merkle::{self, Hash};
-use super::path::{Places, clean};
+use super::path::{check_places, clean};
 use super::{METAINFO_MAX, PIECES_MAX};
 use crate::{BLOCK_LEN, PieceIndex};
 
@@ -370,7 +370,6 @@ pub fn automatic_piece_length(total: u64) -> u32 {
 
 /// Checks that readers will find the names as they are, and that no two files are at one place.
 fn check_names(name: &str, files: &[SourceFile], version: Version) -> Result<(), Error> {
-    let mut places = Places::default();
     for file in files {
         if file.path.is_empty() && files.len() > 1 {
             return Err(Error::PathMissing);
@@ -384,8 +383,8 @@ fn check_names(name: &str, files: &[SourceFile], version: Version) -> Result<(),
         if clean(&parts)? != path {
             return Err(Error::Name(path.join("/")));
         }
-        places.take(&path)?;
     }
+    check_places(files.iter().map(|file| file.path.as_slice()))?;
     match files {
         [only] if version.has_v2() && matches!(only.path.as_slice(), [path] if path == name) => {
             Err(Error::Ambiguous(name.to_owned()))
