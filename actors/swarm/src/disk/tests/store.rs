@@ -131,7 +131,7 @@ fn send_rows(storage: &Storage, torrent: &Torrent, order: &[u32], spoil: Option<
         if spoil == Some(row) {
             blocks[0] = vec![0; blocks[0].len()].into();
         }
-        storage.row(0, row * MIB as u32, blocks);
+        storage.row(0, row << 20, blocks);
     }
 }
 
