@@ -77,15 +77,9 @@ pub(super) async fn check_with(
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap_or(Err(StorageError::GivenUp))?;
     }
-    let mut have = shared.lock().have.clone();
-    // Pieces beyond the torrent cannot be right.
-    have.iter().filter(|&piece| !pieces.contains(piece)).collect::<Vec<_>>().into_iter().for_each(
-        |piece| {
-            have.remove(piece);
-        },
-    );
-    shared.tell(&shared.lock());
-    Ok(have)
+    let progress = shared.lock();
+    shared.tell(&progress);
+    Ok(progress.have.clone())
 }
 
 /// What the workers of a recheck share.
