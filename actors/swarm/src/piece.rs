@@ -2,8 +2,9 @@
 //!
 //! Owned by the member, which starts one for each 256 KiB in flight and learns of its end by
 //! supervision. Blocks come straight from peer connections, a message for each run that a socket
-//! delivered, and go to storage when a row of them is whole; they never pass the member. An actor that
-//! dies loses the bytes that it held, and the member has its pieces fetched again. All decisions are in
+//! delivered, and go to storage when a row of them is whole; they never pass the member. The member stops
+//! it when all its pieces went to storage: if it ended itself, its supervisor would hear of the end before
+//! the mailbox's last words. An actor that dies loses the bytes that it held, and the member has its pieces fetched again. All decisions are in
 //! [`bittorrent::assembly`].
 
 use std::collections::BTreeMap;
@@ -40,8 +41,6 @@ pub(crate) enum PieceMsg {
         /// Offsets in the piece, and slices of the receive buffer.
         blocks: Vec<(u32, Bytes)>,
     },
-    /// No further piece will be opened: end when the last is handed on.
-    Seal,
     /// Panic, to see what the others do.
     #[cfg(test)]
     Panic,
@@ -67,7 +66,6 @@ pub(crate) struct PieceArgs {
 pub(crate) struct PieceState {
     args: PieceArgs,
     open: BTreeMap<PieceIndex, Open>,
-    sealed: bool,
 }
 
 #[derive(Debug)]
@@ -87,12 +85,12 @@ impl Actor for PieceActor {
         _myself: ActorRef<PieceMsg>,
         args: PieceArgs,
     ) -> Result<PieceState, ActorProcessingErr> {
-        Ok(PieceState { args, open: BTreeMap::new(), sealed: false })
+        Ok(PieceState { args, open: BTreeMap::new() })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<PieceMsg>,
+        _myself: ActorRef<PieceMsg>,
         message: PieceMsg,
         state: &mut PieceState,
     ) -> Result<(), ActorProcessingErr> {
@@ -102,12 +100,8 @@ impl Actor for PieceActor {
                 state.open.insert(piece, Open { assembly, length, suspect });
             }
             PieceMsg::Blocks { piece, from, blocks } => on_blocks(state, piece, from, blocks)?,
-            PieceMsg::Seal => state.sealed = true,
             #[cfg(test)]
             PieceMsg::Panic => panic!("as the test wants it"),
-        }
-        if state.sealed && state.open.is_empty() {
-            myself.stop(None);
         }
         Ok(())
     }

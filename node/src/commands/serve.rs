@@ -67,7 +67,10 @@ impl HttpThread {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = match runtime {
                     Ok(runtime) => runtime,
-                    Err(error) => return _ = told.send(Err(error.to_string())),
+                    Err(error) => {
+                        let _ = told.send(Err(error.to_string()));
+                        return;
+                    }
                 };
                 runtime.block_on(async move {
                     match Gateway::bind(&config, engine).await {

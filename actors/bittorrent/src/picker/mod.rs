@@ -233,6 +233,40 @@ impl Picker {
         picked
     }
 
+    /// Picks blocks of these pieces alone: the peer serves no others now (BEP 6).
+    pub fn pick_among(
+        &mut self,
+        key: PeerKey,
+        pieces: &[PieceIndex],
+        limits: PickLimits,
+        out: &mut Vec<BlockRef>,
+    ) -> Picked {
+        let end = out.len() + limits.blocks;
+        let (mut picked, mut budget) = (Picked::default(), limits.budget);
+        for &piece in pieces {
+            if out.len() >= end || !self.peers.has(key, piece) || self.peers.on_parole(key) {
+                continue;
+            }
+            if !self.open.contains_key(&piece) {
+                let cost = open_cost(self.layout.piece_len(piece));
+                let has_room = self.open.is_empty()
+                    || cost <= budget && self.open.len() < limits.open;
+                if !has_room || self.rarest.remove(piece).is_none() {
+                    continue;
+                }
+                budget = budget.saturating_sub(cost);
+                self.begin(key, piece, &mut picked);
+            }
+            let exclusive = self.open.get(&piece).is_some_and(|open| {
+                open.exclusive && open.owner != Some(key)
+            });
+            if !exclusive {
+                self.ask(key, piece, end, out);
+            }
+        }
+        picked
+    }
+
     fn pick_deadlines(
         &mut self,
         key: PeerKey,

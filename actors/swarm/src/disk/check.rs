@@ -5,10 +5,12 @@
 //! should hold is wrong without being read; one that lies in a hole is compared with zeros.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bittorrent::bitfield::Bitfield;
+use bittorrent::metainfo::FileSpan;
 use bittorrent::resume::FileState;
 use bittorrent::{BlockRef, PieceIndex, Time};
 use env::disk::{DiskLane, FileSystem};
@@ -75,15 +77,9 @@ pub(super) async fn check_with(
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap_or(Err(StorageError::GivenUp))?;
     }
-    let mut have = shared.lock().have.clone();
-    // Pieces beyond the torrent cannot be right.
-    have.iter().filter(|&piece| !pieces.contains(piece)).collect::<Vec<_>>().into_iter().for_each(
-        |piece| {
-            have.remove(piece);
-        },
-    );
-    shared.tell(&shared.lock());
-    Ok(have)
+    let progress = shared.lock();
+    shared.tell(&progress);
+    Ok(progress.have.clone())
 }
 
 /// What the workers of a recheck share.
@@ -267,6 +263,7 @@ struct Lane {
 struct Group {
     lanes: Vec<Lane>,
     buf: Vec<u8>,
+    holes: Holes,
 }
 
 impl Group {
@@ -276,7 +273,7 @@ impl Group {
         if self.lanes.is_empty() {
             (self.lanes, step) = shared.next_group();
             for lane in &mut self.lanes {
-                if is_hole(&shared.layout, files, lane.range) {
+                if self.holes.hold(&shared.layout, files, lane.range) {
                     let zeros = shared.zero_digest(lane.range.length);
                     let expected = shared.layout.info.piece_hash_v1(lane.range.piece);
                     lane.right = Some(expected == Some(zeros));
@@ -368,14 +365,35 @@ fn read_together(
     reader.finish()
 }
 
-/// Whether the files say that nothing was ever written in this range.
-fn is_hole(layout: &Layout, files: &dyn FileSystem, range: BlockRef) -> bool {
-    layout.spans(range).filter(|span| !layout.is_pad(span.file)).all(|span| {
-        let Ok(file) = layout.open(files, span.file, Access::Read) else { return false };
-        match file.next_data(span.offset) {
-            Ok(Some(data)) => data.start >= span.offset + span.length,
-            Ok(None) => true,
-            Err(_) => false,
+/// What a file said last about its holes. Some file systems look at every page to find the end of the data,
+/// so they are asked once for each stretch of it.
+#[derive(Debug, Default)]
+struct Holes {
+    file: usize,
+    /// From here to the beginning of `data` there is a hole.
+    from: u64,
+    data: Range<u64>,
+}
+
+impl Holes {
+    /// Whether nothing was ever written in this range.
+    fn hold(&mut self, layout: &Layout, files: &dyn FileSystem, range: BlockRef) -> bool {
+        layout
+            .spans(range)
+            .filter(|span| !layout.is_pad(span.file))
+            .all(|span| self.hold_span(layout, files, span))
+    }
+
+    fn hold_span(&mut self, layout: &Layout, files: &dyn FileSystem, span: FileSpan) -> bool {
+        if self.file != span.file || !(self.from..self.data.end).contains(&span.offset) {
+            let Ok(file) = layout.open(files, span.file, Access::Read) else { return false };
+            let data = match file.next_data(span.offset) {
+                Ok(Some(data)) => data,
+                Ok(None) => u64::MAX..u64::MAX,
+                Err(_) => return false,
+            };
+            *self = Self { file: span.file, from: span.offset, data };
         }
-    })
+        span.offset + span.length <= self.data.start
+    }
 }

@@ -27,12 +27,10 @@ use super::write::{add_extents, write};
 const BATCH_MIN: usize = 4;
 /// Works of a batch at most: the lanes of AVX-512.
 const BATCH_MAX: usize = 16;
-/// Bytes of a batch at most, its first work aside: so that they stay in the cache from hash to write.
+/// Bytes of a batch of more than [`BATCH_MIN`] at most: so that they stay in the cache from hash to write.
 const BATCH_BYTES: usize = 8 << 20;
-/// How long work waits for more.
+/// How long work waits for more. If so much time was between it and the last, waiting would bring nothing.
 const WAIT: Duration = Duration::from_millis(2);
-/// After no work for so long, what comes is slow enough not to wait for more.
-const QUIET: Duration = Duration::from_millis(20);
 /// Bytes that are read back at once.
 const READ_BACK: u32 = 1 << 20;
 
@@ -97,7 +95,7 @@ struct Queue {
     /// When the first of `works` came, or when the last batch was taken.
     since: Time,
     last_push: Option<Time>,
-    /// Whether `works` began after a quiet time.
+    /// Whether `works` came too slowly to wait for more.
     at_once: bool,
 }
 
@@ -161,7 +159,7 @@ impl Queue {
     fn push(&mut self, now: Time, work: Work) {
         if self.works.is_empty() {
             self.since = now;
-            self.at_once = self.last_push.is_none_or(|last| now.since(last) >= QUIET);
+            self.at_once = self.last_push.is_none_or(|last| now.since(last) >= WAIT);
         }
         self.last_push = Some(now);
         self.works.push_back(work);
@@ -176,12 +174,13 @@ impl Queue {
         let mut bytes = 0;
         let mut batch = Vec::with_capacity(BATCH_MAX.min(self.works.len()));
         while batch.len() < BATCH_MAX
-            && let Some(work) = self.works.pop_front_if(|next| {
-                bytes += next.range.length as usize;
-                batch.is_empty() || bytes <= BATCH_BYTES
-            })
+            && let Some(next) = self.works.front()
         {
-            batch.push(work);
+            bytes += next.range.length as usize;
+            if batch.len() >= BATCH_MIN && bytes > BATCH_BYTES {
+                break;
+            }
+            batch.extend(self.works.pop_front());
         }
         (self.since, self.at_once) = (now, false);
         batch

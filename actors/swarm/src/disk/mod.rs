@@ -10,7 +10,8 @@
 //! - `hasher`: the queue of work for the lanes · `storage`: the actor · `check`: rechecks
 //!
 //! Nothing is written that was not verified (rows of large pieces aside), and nothing is claimed that
-//! was not synced. Torrents of BEP 52 alone, which have no SHA-1 of their pieces, are refused.
+//! was not synced. A piece that reaches into a file that is not wanted brings that file into being, sparse,
+//! since the piece could not be served without it. Torrents of BEP 52 alone, which have no SHA-1 of their pieces, are refused.
 
 mod check;
 mod error;

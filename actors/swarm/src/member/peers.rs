@@ -55,6 +55,8 @@ pub(super) struct PeerSlot {
     snubbed: bool,
     /// Blocks that it could be asked for.
     pub(super) waiting: u32,
+    /// Of these pieces alone, as it chokes us otherwise (BEP 6).
+    pub(super) only: Option<Vec<PieceIndex>>,
     /// Pieces whose actors its connection knows.
     pub(super) known: BTreeSet<PieceIndex>,
     unchoked_at: Option<Time>,
@@ -204,6 +206,7 @@ impl Member {
             upload_only: false,
             snubbed: false,
             waiting: 0,
+            only: None,
             known: BTreeSet::new(),
             unchoked_at: None,
             up_at_unchoke: 0,
@@ -264,6 +267,9 @@ impl Member {
         end: Option<End>,
     ) -> Result<(), ActorProcessingErr> {
         let Some(slot) = self.peers.remove(&key) else { return Ok(()) };
+        if end.is_some() {
+            slot.actor.stop(None);
+        }
         let now = self.env.now();
         let outcome = slot.closing.unwrap_or_else(|| outcome_of(end.as_ref(), &slot, now));
         if let Some(end) = &end {
@@ -323,9 +329,10 @@ impl Member {
                 return Ok(true);
             }
             PeerNews::Interested(wants) => self.on_interested(key, wants),
-            PeerNews::Wants(count) => {
+            PeerNews::Wants { count, only } => {
                 if let Some(slot) = self.peers.get_mut(&key) {
                     slot.waiting = count;
+                    slot.only = only;
                 }
             }
             PeerNews::Snubbed(snubbed) => {

@@ -176,6 +176,14 @@ impl Transfer {
         }
     }
 
+    /// Ends a piece actor all of whose pieces went to storage.
+    fn stop_if_done(&self, actor: &ActorRef<PieceMsg>) {
+        let mut of_it = self.pieces.values().filter(|open| open.actor.get_id() == actor.get_id());
+        if of_it.all(|open| open.sources.is_some()) {
+            actor.stop(None);
+        }
+    }
+
     /// Makes durable what is there now, and says so.
     pub(super) fn flush_of(
         &self,
@@ -215,7 +223,10 @@ impl Member {
         let budget = transfer.budget.available().min(self.node.budget.available());
         let limits = PickLimits { blocks, budget, open: OPEN_MAX };
         let mut out = Vec::with_capacity(blocks.min(64));
-        let picked = transfer.picker.pick(key, limits, &mut out);
+        let picked = match &slot.only {
+            Some(pieces) => transfer.picker.pick_among(key, pieces, limits, &mut out),
+            None => transfer.picker.pick(key, limits, &mut out),
+        };
         for piece in picked.opened {
             self.open_piece(piece).await?;
         }
@@ -292,7 +303,7 @@ impl Member {
             Some(gatherer) if gatherer.1 >= length => gatherer,
             old => {
                 if let Some((old, _)) = old {
-                    old.cast(PieceMsg::Seal)?;
+                    transfer.stop_if_done(&old);
                 }
                 let _live = self.env.count("piece");
                 let args = PieceArgs { member: self.myself.clone(), storage, _live };
@@ -306,8 +317,6 @@ impl Member {
         let _ = actor.cast(PieceMsg::Open { piece, length, suspect });
         if left > length {
             transfer.gatherer = Some((actor.clone(), left - length));
-        } else {
-            let _ = actor.cast(PieceMsg::Seal);
         }
         transfer.pieces.insert(piece, OpenPiece { actor, sources: None, _permits: permits });
         Ok(())
@@ -345,8 +354,13 @@ impl Member {
 
     /// All blocks of a piece went to storage.
     pub(super) fn on_gathered(&mut self, piece: PieceIndex, sources: Vec<PeerKey>) {
-        if let Some(open) = self.content_mut().and_then(|t| t.pieces.get_mut(&piece)) {
-            open.sources = Some(sources);
+        let Some(transfer) = self.content_mut() else { return };
+        let Some(open) = transfer.pieces.get_mut(&piece) else { return };
+        open.sources = Some(sources);
+        let actor = open.actor.clone();
+        let id = actor.get_id();
+        if transfer.gatherer.as_ref().is_none_or(|(gatherer, _)| gatherer.get_id() != id) {
+            transfer.stop_if_done(&actor);
         }
     }
 
@@ -416,7 +430,7 @@ impl Member {
     fn on_complete(&mut self) {
         let Phase::Transfer(transfer) = &mut self.phase else { return };
         if let Some((gatherer, _)) = transfer.gatherer.take() {
-            let _ = gatherer.cast(PieceMsg::Seal);
+            transfer.stop_if_done(&gatherer);
         }
         let all = transfer.have.is_full();
         let keys: Vec<_> = self.peers.keys().copied().collect();

@@ -321,7 +321,7 @@ impl Connection {
                 self.session.set_interested(now, interested);
                 self.args.cell.change(|figures| figures.interested = interested);
                 if interested {
-                    self.news.push(PeerNews::Wants(self.session.wanted()));
+                    self.tell_wants();
                 }
             }
             PeerCommand::Choke(choke) => {
@@ -374,7 +374,7 @@ impl Connection {
             }
             Action::Choked => self.args.cell.change(|figures| figures.choked = true),
             Action::Unchoked => self.args.cell.change(|figures| figures.choked = false),
-            Action::WantBlocks => self.news.push(PeerNews::Wants(self.session.wanted())),
+            Action::WantBlocks => self.tell_wants(),
             // Each turn looks at what is queued.
             Action::RequestsQueued => {}
             Action::Snubbed(snubbed) => self.news.push(PeerNews::Snubbed(snubbed)),
@@ -404,6 +404,12 @@ impl Connection {
             // It has died; the member has its pieces fetched again.
             debug!(%piece, "blocks of a piece without an actor");
         }
+    }
+
+    fn tell_wants(&mut self) {
+        let choked = self.args.cell.change(|figures| figures.choked);
+        let only = choked.then(|| self.session.allowed_fast().to_vec());
+        self.news.push(PeerNews::Wants { count: self.session.wanted(), only });
     }
 
     fn on_has(&mut self, update: HaveUpdate) {

@@ -104,7 +104,12 @@ pub(crate) enum PeerNews {
     /// The peer wants something of us, or ceased to.
     Interested(bool),
     /// So many blocks more can be requested.
-    Wants(u32),
+    Wants {
+        /// How many.
+        count: u32,
+        /// Of these pieces alone: the peer chokes us otherwise (BEP 6).
+        only: Option<Vec<PieceIndex>>,
+    },
     /// The peer let requests wait, or delivers again.
     Snubbed(bool),
     /// The peer's extension handshake: where it listens, the size of the info dictionary.
@@ -191,17 +196,17 @@ impl Actor for PeerActor {
 
     async fn handle(
         &self,
-        myself: ActorRef<Run>,
+        _myself: ActorRef<Run>,
         _message: Run,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(args) = state.take() {
             let (key, member) = (args.key, args.member.clone());
             let end = Box::pin(connection::run(args)).await;
-            // The member may have ended first.
+            // The member stops us: if we stopped ourselves, it would hear of our end before our last words.
+            // It may have ended first, which ends us too.
             let _ = member.cast(MemberMsg::PeerEnded { key, end });
         }
-        myself.stop(None);
         Ok(())
     }
 }
