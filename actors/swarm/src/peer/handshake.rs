@@ -149,12 +149,13 @@ async fn dial_encrypted(
     let mut hand = connect(node, address).await?;
     let mut machine = Initiator::new(&ours(identity), Methods::Both, &mut node.env().secrets());
     loop {
+        let progress = machine.receive(&mut hand.received)?;
+        // What was read may have an answer that the peer waits for.
         hand.send(machine.transmit()).await?;
-        match machine.receive(&mut hand.received)? {
+        match progress {
             Progress::NeedMore => hand.read().await?,
             Progress::NeedTorrent(_) => return Err(Error::OtherTorrent),
             Progress::Complete(established) => {
-                hand.send(machine.transmit()).await?;
                 hand.cipher = established.ciphers;
                 return hand.finish(identity, address).await;
             }
@@ -252,15 +253,15 @@ impl Hand {
         let mut machine =
             Responder::new(Methods::Both, Method::Plaintext, &mut node.env().secrets());
         loop {
+            let progress = machine.receive(&mut self.received)?;
             self.send(machine.transmit()).await?;
-            match machine.receive(&mut self.received)? {
+            match progress {
                 Progress::NeedMore => self.read().await?,
                 Progress::NeedTorrent(name) => {
                     let hash = node.directory.info_hash(&name).ok_or(Error::OtherTorrent)?;
                     machine.set_torrent(InfoHash(hash));
                 }
                 Progress::Complete(established) => {
-                    self.send(machine.transmit()).await?;
                     self.cipher = established.ciphers;
                     return Ok(());
                 }
