@@ -214,13 +214,12 @@ impl Picker {
         self.pick_own(key, end, out);
         let mut budget = limits.budget;
         while out.len() < end && (self.open.len() < limits.open || self.open.is_empty()) {
-            let alone = self.open.is_empty();
-            let Some(piece) = self.next_new(key) else { break };
-            let cost = open_cost(self.layout.piece_len(piece));
-            if cost > budget && !alone {
+            // Before a piece is taken out of the order: one that is not begun must stay in it.
+            if open_cost(self.layout.piece_length) > budget && !self.open.is_empty() {
                 break;
             }
-            budget = budget.saturating_sub(cost);
+            let Some(piece) = self.next_new(key) else { break };
+            budget = budget.saturating_sub(open_cost(self.layout.piece_len(piece)));
             self.begin(key, piece, &mut picked);
             self.ask(key, piece, end, out);
         }

@@ -53,6 +53,20 @@ fn the_rarest_piece_comes_first_once_there_is_something_to_give() {
 }
 
 #[test]
+fn a_piece_that_the_budget_does_not_cover_is_picked_later() {
+    let mut picker = picker(3, 4);
+    picker.peer_joined(A);
+    picker.peer_has_all(A);
+    assert_eq!(pick(&mut picker, A, 4).len(), 4);
+    let too_little = PickLimits { blocks: 8, budget: 1, open: 64 };
+    for _ in 0..3 {
+        let mut out = Vec::new();
+        assert_eq!(picker.pick(A, too_little, &mut out), Picked::default());
+    }
+    assert_eq!(pick(&mut picker, A, 8).len(), 8);
+}
+
+#[test]
 fn a_peer_goes_on_with_its_piece_and_opens_more_as_its_window_asks() {
     let mut picker = picker(8, 4);
     picker.peer_joined(A);

@@ -372,8 +372,8 @@ impl Connection {
                 self.args.cell.change(|figures| figures.wants = interested);
                 self.news.push(PeerNews::Interested(interested));
             }
-            Action::Choked => self.args.cell.change(|figures| figures.choked = true),
-            Action::Unchoked => self.args.cell.change(|figures| figures.choked = false),
+            Action::Choked => self.on_choked(true),
+            Action::Unchoked => self.on_choked(false),
             Action::WantBlocks => self.tell_wants(),
             // Each turn looks at what is queued.
             Action::RequestsQueued => {}
@@ -404,6 +404,13 @@ impl Connection {
             // It has died; the member has its pieces fetched again.
             debug!(%piece, "blocks of a piece without an actor");
         }
+    }
+
+    /// What the peer serves has changed, so what it can be asked for has too.
+    fn on_choked(&mut self, choked: bool) {
+        debug!(peer = %self.shaken.address, choked, "choke changed");
+        self.args.cell.change(|figures| figures.choked = choked);
+        self.tell_wants();
     }
 
     fn tell_wants(&mut self) {
