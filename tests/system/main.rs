@@ -13,6 +13,7 @@
 )]
 
 mod interop;
+mod matrix;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases: Vec<Trial> = [interop::clients_among_themselves()].into_iter().flatten().collect();
+    let cases: Vec<Trial> =
+        [interop::clients_among_themselves(), matrix::trials()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, cases).exit_code()
 }
