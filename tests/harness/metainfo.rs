@@ -103,6 +103,15 @@ impl Metainfo {
         self
     }
 
+    /// Makes the torrent private (BEP 27).
+    #[must_use]
+    pub fn private(mut self) -> Self {
+        // The key stands behind all others.
+        self.info.pop();
+        self.info.extend_from_slice(b"7:privatei1ee");
+        self
+    }
+
     /// The v1 info-hash.
     pub fn info_hash(&self) -> [u8; 20] {
         Sha1::digest(&self.info).into()

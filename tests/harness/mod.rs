@@ -16,6 +16,7 @@
     reason = "tests drive real processes on the real clock, and may panic"
 )]
 
+pub mod announces;
 pub mod aria2;
 pub mod client;
 pub mod deadline;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod libtorrent;
 pub mod metainfo;
 pub mod net;
+pub mod node;
 pub mod process;
 pub mod raw_peer;
 pub mod sample;
@@ -35,6 +37,7 @@ pub mod wiretap;
 
 pub use client::{Client, Encryption, Job, Peer, Source};
 pub use deadline::Deadline;
+pub use metainfo::Metainfo;
 pub use net::{Host, Network};
 pub use process::Process;
 pub use sample::Sample;

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -127,6 +127,19 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|rest| rest.split_whitespace().next()).context("no VmHWM")?;
         Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    /// Waits for the program's own end, which must be with this exit code, and says what it printed to
+    /// standard error.
+    ///
+    /// # Errors
+    ///
+    /// The deadline passed first, or the code is another.
+    pub fn expect_exit(&mut self, code: i32, deadline: &Deadline) -> Result<String> {
+        let status = self.wait_exit(deadline)?;
+        let said = self.stderr();
+        ensure!(status.code() == Some(code), "{} ended with {status}: {said}", self.name);
+        Ok(said)
     }
 }
 

@@ -95,6 +95,18 @@ impl Tracker {
         })
     }
 
+    /// Waits until no peer of a torrent is left.
+    ///
+    /// # Errors
+    ///
+    /// The deadline passed first.
+    pub fn wait_no_peers(&self, info_hash: &[u8; 20], deadline: &Deadline) -> Result<()> {
+        deadline.wait_for("a tracker without peers", || {
+            let left = self.count(info_hash, "complete")? + self.count(info_hash, "incomplete")?;
+            Ok((left == 0).then_some(()))
+        })
+    }
+
     /// A number of the tracker's scrape answer.
     fn count(&self, info_hash: &[u8; 20], key: &str) -> Result<u64> {
         let path = format!("/scrape?info_hash={}", escape(info_hash));

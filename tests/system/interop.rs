@@ -18,21 +18,21 @@ const DOWNLOAD_SECONDS: u64 = 90;
 
 /// How the downloading client gets its torrent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Torrent,
     Magnet,
 }
 
 /// What is transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+pub(crate) enum Layout {
     Single,
     Multi,
 }
 
 /// How the two find each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meeting {
+pub(crate) enum Meeting {
     /// Both announce to a tracker by HTTP; the download dials.
     HttpTracker,
     /// Both announce to a tracker by UDP; the download dials.
@@ -45,23 +45,26 @@ enum Meeting {
 
 /// One transfer.
 #[derive(Clone, Copy)]
-struct Case {
-    seed: &'static dyn Client,
-    download: &'static dyn Client,
-    encryption: Encryption,
-    form: Form,
-    layout: Layout,
-    meeting: Meeting,
+pub(crate) struct Case {
+    /// The client that has the data.
+    pub(crate) seed: &'static dyn Client,
+    /// The client that fetches it.
+    pub(crate) download: &'static dyn Client,
+    /// What must be seen on the wire.
+    pub(crate) encryption: Encryption,
+    pub(crate) form: Form,
+    pub(crate) layout: Layout,
+    pub(crate) meeting: Meeting,
 }
 
 impl Case {
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Self { seed, download, encryption, form, layout, meeting } = self;
         let (seed, download) = (seed.name(), download.name());
         format!("{seed}_to_{download}::{encryption}_{form:?}_{layout:?}_{meeting:?}").to_lowercase()
     }
 
-    fn trial(self, group: &str) -> Trial {
+    pub(crate) fn trial(self, group: &str) -> Trial {
         Trial::test(format!("{group}::{}", self.name()), move || {
             Scene::run(|scene| self.play(scene)).map_err(|error| format!("{error:#}").into())
         })

@@ -12,14 +12,41 @@
     reason = "tests drive real processes on the real clock, and may panic"
 )]
 
+mod commands;
+mod hostile;
 mod interop;
+mod matrix;
+mod resume;
+mod serve;
+mod slow;
+mod trackers;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
+use harness::Scene;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases: Vec<Trial> = [interop::clients_among_themselves()].into_iter().flatten().collect();
+    // Those that wait for long timers first, so that others run meanwhile.
+    let cases: Vec<Trial> = [
+        slow::trials(),
+        interop::clients_among_themselves(),
+        matrix::trials(),
+        hostile::trials(),
+        resume::trials(),
+        serve::trials(),
+        trackers::trials(),
+        commands::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, cases).exit_code()
+}
+
+/// A test by its name, on a scene of its own.
+fn trial(name: &str, play: impl FnOnce(&Scene) -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, move || Scene::run(play).map_err(|error| format!("{error:#}").into()))
 }

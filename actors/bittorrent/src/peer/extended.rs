@@ -104,11 +104,16 @@ impl Extensions {
 
 impl Session {
     /// Sends our extension handshake, the first or a later one; of no effect on peers without the
-    /// extension protocol.
+    /// extension protocol. In a private torrent it offers no exchange of peers (BEP 27).
     pub fn send_extension_handshake(&mut self, now: Time, handshake: &extension::Handshake) {
-        if self.capabilities.extended {
-            self.send(now, &Message::Extended { id: 0, payload: handshake.encode() });
+        if !self.capabilities.extended {
+            return;
         }
+        let mut handshake = handshake.clone();
+        if self.config.is_private {
+            handshake.ids.ut_pex = 0;
+        }
+        self.send(now, &Message::Extended { id: 0, payload: handshake.encode() });
     }
 
     /// Tells the peer that we only upload, or download too (BEP 21).

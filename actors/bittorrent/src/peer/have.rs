@@ -6,7 +6,7 @@ use crate::{PieceIndex, Time};
 
 use super::action::{Action, Layout, Violation, push_have};
 use super::pieces::{PIECES_MAX, PeerPieces};
-use super::{COST_IDLE, EARNED, REPLIES_MAX, Session};
+use super::{COST_FLIP, COST_IDLE, EARNED, REPLIES_MAX, Session};
 
 /// What we say that we have when a connection starts.
 #[derive(Debug, Clone, Copy)]
@@ -109,12 +109,40 @@ impl Session {
 
     pub(super) fn on_bitfield(
         &mut self,
+        now: Time,
         bits: &[u8],
         actions: &mut Vec<Action>,
     ) -> Result<(), Violation> {
-        self.close_bitfield()?;
+        if self.close_bitfield().is_err() {
+            return self.on_late_bitfield(now, bits, actions);
+        }
         self.pieces.set_bits(bits, self.config.layout.map_or(0, |layout| layout.piece_count))?;
         actions.extend(self.pieces.update().map(Action::Has));
+        Ok(())
+    }
+
+    /// A bitfield in place of many haves, as aria2 sends while it downloads fast. It adds pieces and
+    /// takes none away.
+    fn on_late_bitfield(
+        &mut self,
+        now: Time,
+        bits: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Violation> {
+        self.pay(now, COST_FLIP)?;
+        if self.config.layout.is_some_and(|l| l.piece_count.div_ceil(8) as usize != bits.len()) {
+            return Err(Violation::BadBitfield);
+        }
+        for (piece, _) in (0..)
+            .zip(bits.iter().flat_map(|byte| (0..8).map(move |bit| (byte, bit))))
+            .filter(|(_, (byte, bit))| *byte & (0x80 >> bit) != 0)
+        {
+            let piece = PieceIndex(piece);
+            let piece_count = self.check_piece(piece).map_err(|_| Violation::BadBitfield)?;
+            if self.pieces.add(piece, piece_count) && self.config.layout.is_some() {
+                push_have(actions, piece);
+            }
+        }
         Ok(())
     }
 

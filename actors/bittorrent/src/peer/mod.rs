@@ -338,7 +338,7 @@ impl Session {
             Message::Unchoke => self.on_unchoke(now, actions),
             Message::Interested => self.on_interest(now, true, actions),
             Message::NotInterested => self.on_interest(now, false, actions),
-            Message::Bitfield(bits) => self.on_bitfield(&bits, actions),
+            Message::Bitfield(bits) => self.on_bitfield(now, &bits, actions),
             Message::Cancel(block) => self.on_cancel(now, block),
             Message::Port(port) => {
                 actions.push(Action::DhtPort(port));

@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub(super) after_start: Option<Then>,
     /// Counts its events.
     pub(super) seq: u64,
-    /// Addresses that it was added with.
+    /// Addresses that a user named, until it runs.
     pub(super) peers: Vec<SocketAddr>,
 }
 

@@ -46,6 +46,8 @@ const SCHEDULE_AFTER: Duration = Duration::from_millis(5);
 const STARTING_MAX: usize = 16;
 /// Messages that wait for a torrent that is on its way.
 const PENDING_MAX: usize = 256;
+/// Addresses that a user named and that wait for their torrent to run.
+const NAMED_PEERS_MAX: usize = 256;
 /// A listener whose address is taken is started again after this time.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// A passive torrent that no tracker expects looks for peers again after this time.
@@ -223,7 +225,7 @@ impl Session {
                 self.tell(id, TorrentMsg::PauseVerify(paused), reply);
             }
             Command::Reannounce(id) => self.tell(id, TorrentMsg::Reannounce, reply),
-            Command::AddPeers { id, peers } => self.tell(id, TorrentMsg::AddPeers(peers), reply),
+            Command::AddPeers { id, peers } => self.on_add_peers(id, peers, reply),
             Command::Set { id, settings } => self.on_set(id, *settings, reply),
             Command::SetPriorities { id, files } => {
                 let Some(entry) = self.torrents.get(&id) else { return no_torrent(id, reply) };
@@ -354,9 +356,9 @@ impl Session {
                 let Some(entry) = self.torrents.remove(&id) else { return };
                 let node = Arc::clone(&self.node);
                 let seq = entry.seq + 1;
-                self.work(async move {
-                    work::remove(&node, entry.record, with_data, seq, reply).await
-                });
+                self.work(
+                    async move { work::remove(&node, entry.record, with_data, seq, reply).await },
+                );
                 self.plan();
             }
         }
@@ -370,7 +372,9 @@ impl Session {
         if !passive || self.shutdown.is_some() || !(entry.may_run || even_if_stopped) {
             return;
         }
-        entry.life = Life::Starting { pending: Vec::new() };
+        let peers = std::mem::take(&mut entry.peers);
+        let peers = Some(peers).filter(|peers| !peers.is_empty()).map(TorrentMsg::AddPeers);
+        entry.life = Life::Starting { pending: peers.into_iter().collect() };
         self.starting += 1;
         let store = Arc::clone(&self.node.store);
         self.work(async move {
@@ -511,7 +515,9 @@ impl Session {
             let Some(entry) = self.torrents.get_mut(&one.id) else { continue };
             entry.may_run = running.contains(&one.id);
             match (&entry.life, entry.may_run) {
-                (Life::Active { .. } | Life::Starting { .. }, false) if one.wish != Wish::Nothing => {
+                (Life::Active { .. } | Life::Starting { .. }, false)
+                    if one.wish != Wish::Nothing =>
+                {
                     stop.push(one.id);
                 }
                 (Life::Passive { wake_at: None }, true) => start.push(one.id),
@@ -589,7 +595,10 @@ impl Session {
             Child::Listener(index) => SessionMsg::RestartListener(index),
             Child::Torrent(torrent) => {
                 if let Some(entry) = self.torrents.get_mut(&torrent) {
-                    let life = std::mem::replace(&mut entry.life, Life::Passive { wake_at: Some(Time::MAX) });
+                    let life = std::mem::replace(
+                        &mut entry.life,
+                        Life::Passive { wake_at: Some(Time::MAX) },
+                    );
                     if let Life::Closing { then, .. } = life {
                         return self.rest(torrent, then);
                     }
@@ -694,16 +703,23 @@ impl Session {
         self.plan();
     }
 
-    /// Gives a new torrent the addresses that it was added with, once it has an actor.
+    fn on_add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>, reply: Answer) {
+        let Some(entry) = self.torrents.get_mut(&id) else { return no_torrent(id, reply) };
+        let room = NAMED_PEERS_MAX.saturating_sub(entry.peers.len());
+        entry.peers.extend(peers.into_iter().take(room));
+        let _ = reply.send(Ok(Reply::Done));
+        self.add_peers(id);
+    }
+
+    /// Gives a torrent the addresses that a user named; until it may run they wait.
     fn add_peers(&mut self, id: TorrentId) {
+        // It may have been started just now.
+        self.reschedule();
         let Some(entry) = self.torrents.get_mut(&id) else { return };
-        let peers = std::mem::take(&mut entry.peers);
-        if peers.is_empty() || entry.record.desired == Desired::Stopped {
-            entry.peers = peers;
+        if entry.peers.is_empty() || matches!(entry.life, Life::Passive { .. }) && !entry.may_run {
             return;
         }
-        // The queue has the last word: if it is not this torrent's turn the addresses are dropped.
-        self.reschedule();
+        let peers = std::mem::take(&mut entry.peers);
         self.route(id, TorrentMsg::AddPeers(peers));
     }
 

@@ -197,7 +197,9 @@ impl Actor for TorrentActor {
     ) -> Result<Box<Torrent>, ActorProcessingErr> {
         let mut torrent = Box::new(Torrent::new(myself, *args)?);
         torrent.start_member().await?;
-        torrent.start_tracker().await?;
+        if torrent.state == TorrentState::Metadata {
+            torrent.start_tracker().await?;
+        }
         torrent.arm_idle();
         Ok(torrent)
     }
@@ -288,7 +290,7 @@ impl Torrent {
 
     async fn on_message(&mut self, message: TorrentMsg) -> Result<(), ActorProcessingErr> {
         match message {
-            TorrentMsg::Member(event) => self.on_member(event).await,
+            TorrentMsg::Member(event) => self.on_member(event).await?,
             TorrentMsg::Tracker(news) => self.on_tracker(news),
             TorrentMsg::Figures(reply) => _ = reply.send(self.figures()),
             TorrentMsg::Set(settings) => self.on_set(*settings).await,
@@ -367,7 +369,7 @@ impl Torrent {
 
     async fn start_tracker(&mut self) -> Result<(), ActorProcessingErr> {
         let tiers = self.tracker_tiers();
-        if tiers.is_empty() {
+        if tiers.is_empty() || self.tracker.is_some() {
             return Ok(());
         }
         let args = TrackerArgs {
@@ -417,14 +419,14 @@ impl Torrent {
         self.record.settings.priorities.clone()
     }
 
-    async fn on_member(&mut self, event: MemberEvent) {
+    async fn on_member(&mut self, event: MemberEvent) -> Result<(), ActorProcessingErr> {
         match event {
             MemberEvent::Metadata(info) => self.on_metadata(&info).await,
             MemberEvent::Checking { checked, total } => {
                 self.checked = Some((checked, total));
                 self.set_state(TorrentState::Checking);
             }
-            MemberEvent::Ready(progress) => self.on_ready(progress).await,
+            MemberEvent::Ready(progress) => self.on_ready(progress).await?,
             MemberEvent::Piece(progress) => self.on_piece(progress).await,
             MemberEvent::Changed(progress) => {
                 self.progress = progress;
@@ -443,6 +445,7 @@ impl Torrent {
                 self.end_if_over();
             }
         }
+        Ok(())
     }
 
     /// The info dictionary came from a peer: from now on the torrent is made from a metainfo.
@@ -479,13 +482,20 @@ impl Torrent {
         self.set_state(TorrentState::Checking);
     }
 
-    async fn on_ready(&mut self, progress: Progress) {
+    async fn on_ready(&mut self, progress: Progress) -> Result<(), ActorProcessingErr> {
         self.checked = None;
         self.progress = progress;
         if std::mem::take(&mut self.recheck) {
             self.publish(EventKind::Verified { have_pieces: progress.have_pieces });
         }
         self.settle().await;
+        // Not before: a seed must not be announced as a peer that lacks everything.
+        if self.tracker.is_none() && !self.closing {
+            self.start_tracker().await?;
+        } else if self.progress.missing == 0 {
+            self.tell_tracker(TrackerMsg::Reannounce);
+        }
+        Ok(())
     }
 
     async fn on_piece(&mut self, progress: Progress) {
@@ -583,7 +593,8 @@ impl Torrent {
     }
 
     fn tell_session(&self) {
-        let news = TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
+        let news =
+            TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
         let _ = self.session.cast(SessionMsg::Torrent { id: self.record.id, news });
     }
 
@@ -615,7 +626,9 @@ impl Torrent {
         let left = match &self.meta {
             // Unknown; anything but zero, or the tracker takes us for a seed.
             Meta::Magnet(_) => u64::from(bittorrent::BLOCK_LEN),
-            Meta::Metainfo(_) => self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes),
+            Meta::Metainfo(_) => {
+                self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes)
+            }
         };
         let checking = matches!(self.state, TorrentState::Checking);
         let left = if checking { self.record.total_bytes.max(1) } else { left };

@@ -134,6 +134,9 @@ fn a_private_torrent_exchanges_no_peers() {
     private.session.send_pex(private.now, &pex::Message::default());
     assert_eq!(private.sent(), []);
     assert_eq!(text(&private.feed(&[list]).unwrap()), [""; 0]);
+    private.session.send_extension_handshake(private.now, &handshake());
+    let [Message::Extended { payload, .. }] = &private.sent()[..] else { panic!("one message") };
+    assert_eq!(extension::Handshake::decode(payload).unwrap().ids.ut_pex, 0);
 }
 
 #[test]

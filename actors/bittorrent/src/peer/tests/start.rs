@@ -55,7 +55,7 @@ fn refuses_a_bitfield_that_does_not_fit() {
 }
 
 #[test]
-fn refuses_a_late_or_second_bitfield() {
+fn refuses_a_late_have_all_or_have_none() {
     let bits = || Message::Bitfield(Bytes::from_static(&[0x80, 0x40]));
     for before in [
         bits(),
@@ -64,7 +64,7 @@ fn refuses_a_late_or_second_bitfield() {
         Message::Have(PieceIndex(0)),
         Message::Request(block(0, 0)),
     ] {
-        for late in [bits(), Message::HaveAll, Message::HaveNone] {
+        for late in [Message::HaveAll, Message::HaveNone] {
             let refused = Told::fast().feed(&[before.clone(), late]);
             assert_eq!(refused.unwrap_err(), Violation::LateBitfield, "{before:?}");
         }
@@ -73,6 +73,22 @@ fn refuses_a_late_or_second_bitfield() {
     let early =
         [Message::Port(1), Message::KeepAlive, Message::Unchoke, Message::Interested, bits()];
     assert!(Told::fast().feed(&early).is_ok());
+}
+
+#[test]
+fn takes_a_late_bitfield_for_haves() {
+    let late = |bytes: &'static [u8]| Message::Bitfield(Bytes::from_static(bytes));
+    let mut told = Told::fast();
+    assert_eq!(text(&told.feed(&[Message::HaveNone, late(&[0x80, 0x40])]).unwrap()).len(), 1);
+    // What it leaves out it does not take away.
+    assert_eq!(text(&told.feed(&[late(&[0, 0x40])]).unwrap()), [""; 0]);
+    assert!(told.session.pieces().has(PieceIndex(0)));
+    for lie in [&[0xff][..], &[0xff, 0xe0], &[]] {
+        let refused = Told::fast().feed(&[Message::HaveNone, late(lie)]);
+        assert_eq!(refused.unwrap_err(), Violation::BadBitfield, "{lie:?}");
+    }
+    let flood = vec![late(&[0x80, 0x40]); 1_000];
+    assert_eq!(told.feed(&flood).unwrap_err(), Violation::Flood);
 }
 
 #[test]

@@ -277,7 +277,11 @@ impl Announcer {
                 // The same walk goes on with the next tracker.
                 self.walk_at = now;
             }
-            Phase::Stopped => entry.status = Status::Idle,
+            Phase::Stopped => {
+                entry.status = Status::Idle;
+                // Not said again: there is no time for it.
+                entry.completed_sent |= event == Event::Completed;
+            }
         }
     }
 
@@ -316,12 +320,18 @@ impl Announcer {
         actions
     }
 
-    /// Tells those that know us that we leave.
+    /// Tells those that know us that we leave, and before that, who has not heard it, that we are
+    /// complete: a download that ends with its last piece counts as one.
     fn leave(&mut self, now: Time, totals: Totals) -> Vec<Action> {
+        let completed = self.completed;
+        let last = |entry: &Entry| match entry.has_news(completed) {
+            true => Event::Completed,
+            false => Event::Stopped,
+        };
         let told = |entry: &Entry| entry.knows_us && entry.in_flight.is_none();
-        let keys: Vec<_> =
-            self.trackers.iter().filter(|(_, entry)| told(entry)).map(|(&key, _)| key).collect();
-        keys.into_iter().filter_map(|key| self.ask(now, key, Event::Stopped, totals)).collect()
+        let told = self.trackers.iter().filter(|(_, entry)| told(entry));
+        let events: Vec<_> = told.map(|(&key, entry)| (key, last(entry))).collect();
+        events.into_iter().filter_map(|(key, event)| self.ask(now, key, event, totals)).collect()
     }
 
     /// Begins a walk, or goes on with it: asks the next tracker whose time has come.
@@ -365,7 +375,8 @@ impl Announcer {
     }
 
     fn announce(&self, key: TrackerKey, entry: &Entry, event: Event, totals: Totals) -> Action {
-        let wants_none = event == Event::Stopped || self.need == PeerNeed::None;
+        let leaves = event == Event::Stopped || self.phase == Phase::Stopped;
+        let wants_none = leaves || self.need == PeerNeed::None;
         let request = AnnounceRequest {
             identity: self.identity.clone(),
             totals: Totals {
