@@ -47,6 +47,8 @@ use crate::peer::{Identity, PeerCommand};
 use crate::tally::Tally;
 use crate::torrent::TorrentMsg;
 
+#[cfg(test)]
+pub(crate) use messages::Victim;
 pub(crate) use messages::{
     Checkpoint, MemberArgs, MemberContent, MemberEvent, MemberMsg, MemberSettings, MemberView,
     Progress, Wake,
@@ -402,7 +404,10 @@ impl Member {
                 self.tasks.push(self.env.send_after(delay, &self.myself, wake));
                 Ok(())
             }
-            Verdict::Forget | Verdict::GiveUp => Err("storage failed too often".into()),
+            Verdict::Forget | Verdict::GiveUp => {
+                self.tell(MemberEvent::Failed(StorageError::TooOften));
+                Ok(())
+            }
         }
     }
 
@@ -477,8 +482,7 @@ impl Member {
     }
 
     #[cfg(test)]
-    fn on_panic(&mut self, whom: messages::Victim) {
-        use messages::Victim;
+    fn on_panic(&mut self, whom: Victim) {
         match whom {
             Victim::Member => panic!("as the test wants it"),
             Victim::Storage => self.tell_storage(StorageMsg::Panic),
