@@ -522,9 +522,13 @@ impl Torrent {
         }
         self.seed_since.get_or_insert(now);
         let downloaded_now = self.state == TorrentState::Downloading;
-        self.set_state(TorrentState::Seeding);
-        if self.record.completed_ms.is_none() {
+        let completed_now = self.record.completed_ms.is_none();
+        if completed_now {
             self.record.completed_ms = Some(self.env.unix_ms());
+        }
+        // The session is told with it: the record says whose turn is over.
+        self.set_state(TorrentState::Seeding);
+        if completed_now {
             self.publish(EventKind::Completed);
             info!(info_hash = %self.identity.info_hash, "complete");
         }
@@ -591,7 +595,8 @@ impl Torrent {
     }
 
     fn tell_session(&self) {
-        let news = TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
+        let news =
+            TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
         let _ = self.session.cast(SessionMsg::Torrent { id: self.record.id, news });
     }
 
@@ -623,7 +628,9 @@ impl Torrent {
         let left = match &self.meta {
             // Unknown; anything but zero, or the tracker takes us for a seed.
             Meta::Magnet(_) => u64::from(bittorrent::BLOCK_LEN),
-            Meta::Metainfo(_) => self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes),
+            Meta::Metainfo(_) => {
+                self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes)
+            }
         };
         let checking = matches!(self.state, TorrentState::Checking);
         let left = if checking { self.record.total_bytes.max(1) } else { left };
