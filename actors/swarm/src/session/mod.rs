@@ -352,9 +352,9 @@ impl Session {
                 let Some(entry) = self.torrents.remove(&id) else { return };
                 let node = Arc::clone(&self.node);
                 let seq = entry.seq + 1;
-                self.work(async move {
-                    work::remove(&node, entry.record, with_data, seq, reply).await
-                });
+                self.work(
+                    async move { work::remove(&node, entry.record, with_data, seq, reply).await },
+                );
                 self.plan();
             }
         }
@@ -509,7 +509,9 @@ impl Session {
             let Some(entry) = self.torrents.get_mut(&one.id) else { continue };
             entry.may_run = running.contains(&one.id);
             match (&entry.life, entry.may_run) {
-                (Life::Active { .. } | Life::Starting { .. }, false) if one.wish != Wish::Nothing => {
+                (Life::Active { .. } | Life::Starting { .. }, false)
+                    if one.wish != Wish::Nothing =>
+                {
                     stop.push(one.id);
                 }
                 (Life::Passive { wake_at: None }, true) => start.push(one.id),
@@ -587,7 +589,12 @@ impl Session {
             Child::Listener(index) => SessionMsg::RestartListener(index),
             Child::Torrent(torrent) => {
                 if let Some(entry) = self.torrents.get_mut(&torrent) {
-                    let life = std::mem::replace(&mut entry.life, Life::Passive { wake_at: Some(Time::MAX) });
+                    // What it told of itself last is no longer so.
+                    entry.state = None;
+                    let life = std::mem::replace(
+                        &mut entry.life,
+                        Life::Passive { wake_at: Some(Time::MAX) },
+                    );
                     if let Life::Closing { then, .. } = life {
                         return self.rest(torrent, then);
                     }
