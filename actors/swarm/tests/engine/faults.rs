@@ -40,7 +40,10 @@ fn ends_in_error(faults: DiskFaults, advice: &str) {
     let sent = lab.detail(seed, sample.id).torrent.uploaded_bytes;
     lab.run(20.0);
     let after = lab.detail(leech, sample.id).torrent;
-    assert_eq!((after.state, after.downloaded_bytes), (TorrentState::Error, failed.downloaded_bytes));
+    assert_eq!(
+        (after.state, after.downloaded_bytes),
+        (TorrentState::Error, failed.downloaded_bytes)
+    );
     assert_eq!(lab.detail(seed, sample.id).torrent.uploaded_bytes, sent, "asked for again");
     assert_eq!(lab.node(leech).unwritten_bytes, 0);
     disk.set_faults(DiskFaults::default());

@@ -50,7 +50,8 @@ type Jobs = Arc<Mutex<VecDeque<Job>>>;
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     std::iter::repeat_with(next).take(len).collect()
@@ -78,8 +79,7 @@ impl Sample {
     /// A torrent of these files.
     pub(crate) fn new(name: &str, files: &[(&str, usize)], piece: u32) -> Self {
         let seed = name.bytes().fold(7_u64, |seed, byte| seed * 31 + u64::from(byte));
-        let bytes: Vec<_> =
-            (seed..).zip(files).map(|(seed, (_, len))| noise(seed, *len)).collect();
+        let bytes: Vec<_> = (seed..).zip(files).map(|(seed, (_, len))| noise(seed, *len)).collect();
         let sources = files.iter().map(|(path, len)| SourceFile {
             path: if path.is_empty() { Vec::new() } else { vec![(*path).to_owned()] },
             length: *len as u64,

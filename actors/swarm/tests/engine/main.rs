@@ -11,6 +11,7 @@
 
 mod determinism;
 mod faults;
+mod hostile;
 mod lab;
 mod limits;
 mod policies;

@@ -38,8 +38,9 @@ fn a_sequential_torrent_comes_in_order() {
         lab.run(0.2);
         let detail = lab.detail(leech, sample.id);
         let have: Vec<_> = (0..detail.piece_count as usize).filter(|&n| has(&detail, n)).collect();
-        let gaps = have.last().map_or(0, |last| last + 1 - have.len());
-        assert!(gaps <= 4, "{have:?}");
+        let in_order = have.iter().enumerate().take_while(|(n, piece)| n == *piece).count();
+        // Ten may be had out of order while the seed chokes us (BEP 6), a few are under way.
+        assert!(have.len() - in_order <= 14, "{have:?}");
     }
     lab.until_whole(leech, &sample, 30);
 }
@@ -50,7 +51,8 @@ fn only_wanted_files_are_fetched_until_others_are_wanted() {
     let sample = files();
     lab.seed(seed, &sample);
     lab.add_with(leech, &sample, &[seed], |add| {
-        add.settings.priorities = vec![FilePriority::NORMAL, FilePriority::SKIP, FilePriority::SKIP];
+        add.settings.priorities =
+            vec![FilePriority::NORMAL, FilePriority::SKIP, FilePriority::SKIP];
     });
     let detail = lab.until_state(leech, sample.id, TorrentState::Seeding, 30);
     assert!(detail.torrent.wanted_bytes < 1_100_000, "{detail:?}");
