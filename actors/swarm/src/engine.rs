@@ -120,6 +120,18 @@ impl Swarm {
         self.node.env()
     }
 
+    /// The root of its tree.
+    #[cfg(test)]
+    pub(crate) const fn session(&self) -> &ActorRef<SessionMsg> {
+        &self.session
+    }
+
+    /// What its torrents share.
+    #[cfg(test)]
+    pub(crate) const fn node_parts(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     async fn ask<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> SessionMsg,

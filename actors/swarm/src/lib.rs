@@ -32,6 +32,11 @@ mod tally;
 mod torrent;
 mod tracker;
 
+#[cfg(test)]
+extern crate self as swarm;
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Foundation, StartError, Swarm};
 pub use have::SharedHave;
 pub use node::Settings;

@@ -70,6 +70,9 @@ pub(crate) struct Node {
     publisher: Option<mpsc::UnboundedSender<Event>>,
     secret: [u8; 32],
     listen_port: AtomicU16,
+    /// The next stream that is accepted makes the listener panic.
+    #[cfg(test)]
+    pub(crate) listener_panics: std::sync::atomic::AtomicBool,
 }
 
 impl Node {
@@ -101,6 +104,8 @@ impl Node {
             publisher,
             secret,
             listen_port: AtomicU16::new(0),
+            #[cfg(test)]
+            listener_panics: std::sync::atomic::AtomicBool::new(false),
             env,
             settings,
         })
@@ -136,6 +141,12 @@ impl Node {
     /// The listener listens here now.
     pub(crate) fn set_listen_port(&self, port: u16) {
         self.listen_port.store(port, Ordering::Relaxed);
+    }
+
+    /// Panics, once, if a test has set [`Node::listener_panics`].
+    #[cfg(test)]
+    pub(crate) fn panics_if_told(&self) {
+        assert!(!self.listener_panics.swap(false, Ordering::AcqRel), "as the test wants it");
     }
 
     /// What this program calls itself to peers.

@@ -54,6 +54,9 @@ pub(crate) enum TrackerMsg {
     Stop,
     /// Shows the trackers.
     View(oneshot::Sender<Vec<TrackerSnapshot>>),
+    /// Panic, to see what the others do.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a tracker actor tells its torrent.
@@ -187,6 +190,8 @@ impl TrackerState {
                 self.announcer.stop();
             }
             TrackerMsg::View(reply) => _ = reply.send(self.view()),
+            #[cfg(test)]
+            TrackerMsg::Panic => panic!("as the test wants it"),
         }
         self.look();
     }

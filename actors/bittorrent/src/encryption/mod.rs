@@ -106,7 +106,7 @@ pub enum Policy {
     Plain,
     /// Where the peer can; else plain.
     Prefer,
-    /// Always: the handshake at least, and what follows as the peers agree.
+    /// Always; an owner that means what follows the handshake too offers [`Methods::Rc4`] alone.
     Require,
 }
 

@@ -38,6 +38,8 @@ pub struct DiskFaults {
     pub writes_fail: bool,
     /// Nothing can be written or made (`EROFS`).
     pub read_only: bool,
+    /// Every job panics instead of being done.
+    pub jobs_panic: bool,
     /// Added to every job.
     pub delay: Duration,
 }
@@ -107,13 +109,16 @@ impl SimDisk {
         self.lock().faults = faults;
     }
 
-    /// Puts a durable file on the disk, as if it had always been there.
+    /// Puts a durable file on the disk, as if it had always been there; one that stands there already is
+    /// changed, and its time of modification with it.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let mut platter = self.lock();
         let id = platter.create(path.as_ref());
+        let modified_ns = platter.contents.get(&id).map_or(0, |content| content.modified_ns + 1);
         platter.durable_names.insert(path.as_ref().to_owned(), id);
         let (durable, written) = (bytes.to_vec(), std::iter::once(0..bytes.len() as u64).collect());
-        let content = Content { bytes: bytes.to_vec(), durable, written, ..Content::default() };
+        let unsynced = Vec::new();
+        let content = Content { bytes: bytes.to_vec(), durable, unsynced, written, modified_ns };
         platter.contents.insert(id, content);
     }
 
@@ -237,8 +242,19 @@ impl Disk for LifeDisk {
             delay
         };
         let run = Box::new(move || {
-            disk.lock().now_ns = i64::try_from(shared.lock().now.as_nanos()).unwrap_or(i64::MAX);
-            job(&SimFiles { disk });
+            let now_ns = i64::try_from(shared.lock().now.as_nanos()).unwrap_or(i64::MAX);
+            let panics = {
+                let mut platter = disk.lock();
+                platter.now_ns = now_ns;
+                platter.faults.jobs_panic
+            };
+            // As on a real disk thread: whoever waits for the job sees its answer channel closed.
+            let run = std::panic::AssertUnwindSafe(|| {
+                assert!(!panics, "a disk job panics as it was told to");
+                job(&SimFiles { disk });
+            });
+            // The panic itself was told on the way.
+            let _ = std::panic::catch_unwind(run);
         });
         state.schedule(at + busy, life, Event::Job(run));
     }

@@ -49,6 +49,9 @@ pub enum StorageError {
     /// The torrent's files were deleted meanwhile.
     #[error("the torrent's files were deleted")]
     Deleted,
+    /// Storing failed by our own mistake, again and again.
+    #[error("storing the torrent failed too often: see the log, then start the torrent again")]
+    TooOften,
     /// The work was given up: the node is going down.
     #[error("the disk work was given up")]
     GivenUp,

@@ -132,7 +132,10 @@ impl Attempt {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "keys of the test fit a byte")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ONE: PeerKey = PeerKey(1);
@@ -185,6 +188,53 @@ mod tests {
         out.clear();
         fetch.received(ONE, (0, 99, piece(99)), Time::ZERO, &mut out);
         assert!(out.is_empty() && fetch.poll_timeout().is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever comes in whatever order, what is complete is what one peer sent, and no peer is asked
+        /// for more than it offered or at the same time as too many others.
+        #[test]
+        fn what_peers_send_is_never_mixed(
+            ops in proptest::collection::vec((0..5_u32, 0..4_u8, 0..4_u32, 0..20_u64), 0..200),
+            sizes in proptest::array::uniform5(1..50_000_u32),
+        ) {
+            let (mut fetch, mut out) = (MetadataFetch::default(), Vec::new());
+            let mut now = Time::ZERO;
+            let part = |key: u32, piece: u32| {
+                let size = sizes[key as usize];
+                let length = size.saturating_sub(piece * PIECE_LEN).min(PIECE_LEN) as usize;
+                Bytes::from(vec![key as u8; length])
+            };
+            for (key, what, piece, seconds) in ops {
+                let (peer, size) = (PeerKey(key), sizes[key as usize]);
+                match what {
+                    0 => fetch.offered(peer, size, now, &mut out),
+                    1 if part(key, piece).is_empty() => {}
+                    1 => fetch.received(peer, (piece, size, part(key, piece)), now, &mut out),
+                    2 => fetch.left(peer, now, &mut out),
+                    _ => {
+                        now += Duration::from_secs(seconds);
+                        fetch.handle_timeout(now, &mut out);
+                    }
+                }
+                prop_assert!(fetch.attempts.len() <= PEERS_MAX && fetch.waiting.len() <= 5);
+                for step in out.drain(..) {
+                    match step {
+                        Step::Ask(PeerKey(key), pieces) => {
+                            prop_assert!(pieces.len() <= ASKED_MAX);
+                            let fits = |&piece: &u32| piece * PIECE_LEN < sizes[key as usize];
+                            prop_assert!(pieces.iter().all(fits));
+                        }
+                        Step::Complete(PeerKey(key), whole) => {
+                            prop_assert_eq!(whole.len(), sizes[key as usize] as usize);
+                            prop_assert!(whole.iter().all(|&byte| byte == key as u8));
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

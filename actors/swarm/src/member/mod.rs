@@ -45,6 +45,8 @@ use crate::peer::{Identity, PeerCommand};
 use crate::tally::Tally;
 use crate::torrent::TorrentMsg;
 
+#[cfg(test)]
+pub(crate) use messages::Victim;
 pub(crate) use messages::{
     Checkpoint, MemberArgs, MemberContent, MemberEvent, MemberMsg, MemberSettings, MemberView,
     Progress, Wake,
@@ -361,7 +363,9 @@ impl Member {
         }
         self.tell_ready();
         self.start_pex();
-        self.dial().await
+        self.dial().await?;
+        self.tell_peers();
+        Ok(())
     }
 
     fn tell_ready(&mut self) {
@@ -400,7 +404,10 @@ impl Member {
                 self.tasks.push(self.env.send_after(delay, &self.myself, wake));
                 Ok(())
             }
-            Verdict::Forget | Verdict::GiveUp => Err("storage failed too often".into()),
+            Verdict::Forget | Verdict::GiveUp => {
+                self.tell(MemberEvent::Failed(StorageError::TooOften));
+                Ok(())
+            }
         }
     }
 
@@ -475,8 +482,7 @@ impl Member {
     }
 
     #[cfg(test)]
-    fn on_panic(&mut self, whom: messages::Victim) {
-        use messages::Victim;
+    fn on_panic(&mut self, whom: Victim) {
         match whom {
             Victim::Member => panic!("as the test wants it"),
             Victim::Storage => self.tell_storage(StorageMsg::Panic),

@@ -31,6 +31,8 @@ const PEX_EVERY: Duration = Duration::from_secs(60);
 const PEX_PORT_MIN: u16 = 1024;
 /// While the node has no connection left, one is asked for again after this time.
 const SLOT_RETRY: Duration = Duration::from_secs(1);
+/// A seed does not stay awake for an address that is dialled later than this.
+const SOON: Duration = Duration::from_secs(20);
 /// A connection that lasted for less has failed.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -287,17 +289,30 @@ impl Member {
             Phase::Opening(_) | Phase::Checking(_) | Phase::Closing => {}
         }
         if was_connected {
-            self.tell_peers();
             self.refill().await?;
         }
-        self.dial().await
+        self.dial().await?;
+        self.tell_peers();
+        Ok(())
     }
 
-    fn tell_peers(&self) {
+    pub(super) fn tell_peers(&self) {
         let connected = self.peers.values().filter(|slot| slot.is_connected()).count();
-        let pending = connected < self.peers.len() || self.pool.next_at().is_some();
+        let pending = connected < self.peers.len() || self.expects_peers();
         let connected = u32::try_from(connected).unwrap_or(u32::MAX);
         self.tell(MemberEvent::Peers { connected, pending });
+    }
+
+    /// Whether an address is worth waiting for. To a seed, peers come; only who downloads needs those
+    /// that were not there the last times.
+    fn expects_peers(&self) -> bool {
+        let Some(at) = self.pool.next_at() else { return false };
+        match &self.phase {
+            Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0 => {
+                at <= self.env.now() + SOON
+            }
+            _ => true,
+        }
     }
 
     /// What a connection tells.
@@ -585,6 +600,10 @@ impl Member {
     pub(super) fn ban(&mut self, key: PeerKey) {
         let Some(slot) = self.peers.get(&key) else { return };
         let (ip, address) = (slot.address.ip(), slot.address);
+        if self.pool.is_banned(ip) {
+            // What it sent before is still being judged.
+            return;
+        }
         info!(info_hash = %self.identity.info_hash, peer = %address, "banned");
         self.tell(MemberEvent::Anomaly(format!("banned {address}")));
         self.pool.ban(ip);

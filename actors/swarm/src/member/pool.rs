@@ -160,6 +160,8 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn address(n: u8) -> SocketAddr {
@@ -202,6 +204,74 @@ mod tests {
         }
         assert_eq!(pool.candidates.len(), ADDRESSES_MAX);
         assert!(pool.candidates.contains_key(&address(1)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Add(u8, u8, bool),
+        Next,
+        Ended(u8, u8, u8),
+        Connected(u8, u8),
+        Ban(u8),
+        Wait(u8),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0..6_u8, 0..3_u8, any::<bool>()).prop_map(|(ip, port, named)| Op::Add(ip, port, named)),
+            4 => Just(Op::Next),
+            4 => (0..6_u8, 0..3_u8, 0..4_u8).prop_map(|(ip, port, how)| Op::Ended(ip, port, how)),
+            1 => (0..6_u8, 0..3_u8).prop_map(|(ip, port)| Op::Connected(ip, port)),
+            1 => (0..6_u8).prop_map(Op::Ban),
+            2 => any::<u8>().prop_map(Op::Wait),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What is dialled is known, due, not banned and not dialled already.
+        #[test]
+        fn dials_only_what_may_be_dialled(ops in proptest::collection::vec(op(), 0..100)) {
+            let at = |ip: u8, port: u8| SocketAddr::new([10, 0, 0, ip].into(), 6881 + u16::from(port));
+            let (mut pool, mut now) = (Pool::default(), Time::ZERO);
+            let (mut busy, mut banned) = (BTreeSet::new(), BTreeSet::new());
+            for op in ops {
+                match op {
+                    Op::Add(ip, port, named) => {
+                        let added = pool.add(at(ip, port), now, named);
+                        prop_assert!(!added || !banned.contains(&at(ip, port).ip()));
+                    }
+                    Op::Next => {
+                        let due = pool.next_at().is_some_and(|at| at <= now);
+                        let next = pool.next(now);
+                        prop_assert_eq!(next.is_some(), due);
+                        if let Some(next) = next {
+                            prop_assert!(!banned.contains(&next.ip()));
+                            prop_assert!(busy.insert(next), "{} is dialled twice", next);
+                        }
+                    }
+                    Op::Ended(ip, port, how) => {
+                        let outcomes =
+                            [Outcome::Ended, Outcome::Failed, Outcome::Useless, Outcome::Never];
+                        pool.ended(at(ip, port), outcomes[usize::from(how)], now);
+                        busy.remove(&at(ip, port));
+                    }
+                    Op::Connected(ip, port) => {
+                        pool.connected(at(ip, port), now);
+                        busy.insert(at(ip, port));
+                    }
+                    Op::Ban(ip) => {
+                        pool.ban(at(ip, 0).ip());
+                        banned.insert(at(ip, 0).ip());
+                        busy.retain(|address: &SocketAddr| address.ip() != at(ip, 0).ip());
+                        prop_assert!(pool.is_banned(at(ip, 0).ip()));
+                    }
+                    Op::Wait(seconds) => now += Duration::from_secs(u64::from(seconds)),
+                }
+                prop_assert!(pool.candidates.keys().all(|known| !banned.contains(&known.ip())));
+            }
+        }
     }
 
     #[test]

@@ -90,6 +90,14 @@ fn policy(node: &Node) -> Policy {
     }
 }
 
+/// What may follow an encrypted handshake: whoever requires encryption means all of the connection.
+fn methods(node: &Node) -> Methods {
+    match policy(node) {
+        Policy::Require => Methods::Rc4,
+        Policy::Plain | Policy::Prefer => Methods::Both,
+    }
+}
+
 /// Connects to a peer and shakes hands.
 ///
 /// # Errors
@@ -147,7 +155,8 @@ async fn dial_encrypted(
     address: SocketAddr,
 ) -> Result<Shaken, Error> {
     let mut hand = connect(node, address).await?;
-    let mut machine = Initiator::new(&ours(identity), Methods::Both, &mut node.env().secrets());
+    let methods = methods(node);
+    let mut machine = Initiator::new(&ours(identity), methods, &mut node.env().secrets());
     loop {
         let progress = machine.receive(&mut hand.received)?;
         // What was read may have an answer that the peer waits for.
@@ -246,8 +255,8 @@ impl Hand {
 
     async fn answer_encrypted(&mut self, node: &Node) -> Result<(), Error> {
         // Plaintext behind the handshake costs nothing; whoever wants RC4 offers only that.
-        let mut machine =
-            Responder::new(Methods::Both, Method::Plaintext, &mut node.env().secrets());
+        let methods = methods(node);
+        let mut machine = Responder::new(methods, Method::Plaintext, &mut node.env().secrets());
         loop {
             let progress = machine.receive(&mut self.received)?;
             self.send(machine.transmit()).await?;

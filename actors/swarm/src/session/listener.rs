@@ -95,6 +95,8 @@ async fn listen(args: &ListenerArgs, listener: &Arc<dyn Listener>) {
             }
             accepted = listener.accept() => match accepted {
                 Ok(stream) => {
+                    #[cfg(test)]
+                    node.panics_if_told();
                     if hands.len() >= limit {
                         hands.pop_first();
                     }

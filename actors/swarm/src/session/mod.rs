@@ -192,8 +192,6 @@ impl Session {
             SessionMsg::RestartListener(index) => self.restart_listener(index).await,
             SessionMsg::RestartTorrent(id) => self.start(id, false),
             SessionMsg::Shutdown(reply) => self.on_shutdown(reply),
-            #[cfg(test)]
-            SessionMsg::PanicListener => self.listening.clear(),
         }
         Ok(())
     }
@@ -595,6 +593,8 @@ impl Session {
             Child::Listener(index) => SessionMsg::RestartListener(index),
             Child::Torrent(torrent) => {
                 if let Some(entry) = self.torrents.get_mut(&torrent) {
+                    // What it told of itself last is no longer so.
+                    entry.state = None;
                     let life = std::mem::replace(
                         &mut entry.life,
                         Life::Passive { wake_at: Some(Time::MAX) },

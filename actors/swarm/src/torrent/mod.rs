@@ -91,7 +91,17 @@ pub(crate) enum TorrentMsg {
     Close,
     /// Panic, or make another panic, to see what the others do.
     #[cfg(test)]
-    Panic(Option<crate::member::Victim>),
+    Panic(Victim),
+}
+
+/// Who is to panic in a test.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Victim {
+    Torrent,
+    Tracker,
+    /// The member or a child of it.
+    Member(crate::member::Victim),
 }
 
 /// Which timer is due.
@@ -305,9 +315,7 @@ impl Torrent {
             TorrentMsg::Wake(wake) => self.on_wake(wake).await?,
             TorrentMsg::Close => self.on_close(),
             #[cfg(test)]
-            TorrentMsg::Panic(None) => panic!("as the test wants it"),
-            #[cfg(test)]
-            TorrentMsg::Panic(Some(whom)) => self.tell_member(MemberMsg::Panic(whom)),
+            TorrentMsg::Panic(whom) => self.on_panic(whom),
         }
         Ok(())
     }
@@ -524,9 +532,13 @@ impl Torrent {
         }
         self.seed_since.get_or_insert(now);
         let downloaded_now = self.state == TorrentState::Downloading;
-        self.set_state(TorrentState::Seeding);
-        if self.record.completed_ms.is_none() {
+        let completed_now = self.record.completed_ms.is_none();
+        if completed_now {
             self.record.completed_ms = Some(self.env.unix_ms());
+        }
+        // The session is told with it: the record says whose turn is over.
+        self.set_state(TorrentState::Seeding);
+        if completed_now {
             self.publish(EventKind::Completed);
             info!(info_hash = %self.identity.info_hash, "complete");
         }
@@ -776,6 +788,15 @@ impl Torrent {
     fn tell_tracker(&self, message: TrackerMsg) {
         if let Some(tracker) = &self.tracker {
             let _ = tracker.cast(message);
+        }
+    }
+
+    #[cfg(test)]
+    fn on_panic(&self, whom: Victim) {
+        match whom {
+            Victim::Torrent => panic!("as the test wants it"),
+            Victim::Tracker => self.tell_tracker(TrackerMsg::Panic),
+            Victim::Member(whom) => self.tell_member(MemberMsg::Panic(whom)),
         }
     }
 
