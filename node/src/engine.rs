@@ -71,9 +71,9 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn TorrentStore>, Failu
         StoreKind::Sqlite => {
             let path = place(config, &config.store.path)?;
             let store = SqliteStore::open(&path);
-            store.map(|store| Arc::new(store) as Arc<dyn TorrentStore>).map_err(|error| {
-                Failure::failed(format_args!("{}: {error}", path.display()))
-            })
+            store
+                .map(|store| Arc::new(store) as Arc<dyn TorrentStore>)
+                .map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))
         }
     }
 }
@@ -89,9 +89,8 @@ pub(crate) fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, Failure> {
         EventLogKind::Sqlite => {
             let path = place(config, &config.event_log.path)?;
             let log = SqliteLog::open(&path);
-            log.map(|log| Arc::new(log) as Arc<dyn EventLog>).map_err(|error| {
-                Failure::failed(format_args!("{}: {error}", path.display()))
-            })
+            log.map(|log| Arc::new(log) as Arc<dyn EventLog>)
+                .map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))
         }
     }
 }

@@ -80,7 +80,10 @@ impl Swarm {
                 let (events, queue) = mpsc::unbounded_channel();
                 let args = PublisherArgs { env: env.clone(), log, queue };
                 let started = Actor::spawn(None, PublisherActor, args).await;
-                (Some(started.map_err(|error| StartError::Session(error.to_string()))?.0), Some(events))
+                (
+                    Some(started.map_err(|error| StartError::Session(error.to_string()))?.0),
+                    Some(events),
+                )
             }
             None => (None, None),
         };
@@ -161,7 +164,8 @@ impl Swarm {
         let Ok(metainfo) = bittorrent::metainfo::Metainfo::parse(&bytes) else { return detail };
         let info = &metainfo.info;
         let checkpoint = self.node.store.checkpoint(id).await.ok().flatten();
-        let resume = checkpoint.and_then(|bytes| bittorrent::resume::Resume::decode(&bytes, info).ok());
+        let resume =
+            checkpoint.and_then(|bytes| bittorrent::resume::Resume::decode(&bytes, info).ok());
         let nothing = bittorrent::bitfield::Bitfield::new(info.piece_count());
         let have = resume.map_or(nothing, |resume| resume.verified);
         detail.piece_length = info.piece_length();

@@ -52,7 +52,9 @@ pub(crate) fn prioritized(
 
 /// Whether all that is wanted is there, as far as the record knows.
 pub(crate) const fn is_complete(record: &TorrentRecord) -> bool {
-    record.total_bytes > 0 && record.completed_ms.is_some() && record.have_bytes >= record.wanted_bytes
+    record.total_bytes > 0
+        && record.completed_ms.is_some()
+        && record.have_bytes >= record.wanted_bytes
 }
 
 /// Whether a complete torrent was seeded enough.
@@ -96,7 +98,11 @@ mod tests {
     use super::*;
 
     fn record() -> TorrentRecord {
-        TorrentRecord { total_bytes: 10, wanted_bytes: 10, ..TorrentRecord::new(TorrentId([1; 20]), 0) }
+        TorrentRecord {
+            total_bytes: 10,
+            wanted_bytes: 10,
+            ..TorrentRecord::new(TorrentId([1; 20]), 0)
+        }
     }
 
     #[test]
@@ -107,8 +113,7 @@ mod tests {
         record.have_bytes = 10;
         record.completed_ms = Some(1);
         assert_eq!(wish(&record, &node), Wish::Seed);
-        record.settings.seed_goals =
-            Some(control::SeedGoals { ratio: Some(2.0), seconds: None });
+        record.settings.seed_goals = Some(control::SeedGoals { ratio: Some(2.0), seconds: None });
         record.uploaded_bytes = 20;
         assert_eq!(wish(&record, &node), Wish::Nothing);
         record.desired = Desired::Stopped;
@@ -119,6 +124,9 @@ mod tests {
     fn priorities_are_set_by_index() {
         let files = [(2, FilePriority::SKIP), (u32::MAX, FilePriority::HIGH)];
         let settings = prioritized(TorrentSettings::default(), &files);
-        assert_eq!(settings.priorities, [FilePriority::NORMAL, FilePriority::NORMAL, FilePriority::SKIP]);
+        assert_eq!(
+            settings.priorities,
+            [FilePriority::NORMAL, FilePriority::NORMAL, FilePriority::SKIP]
+        );
     }
 }

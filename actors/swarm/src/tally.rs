@@ -24,11 +24,7 @@ pub(crate) struct Totals {
 impl Tally {
     /// Goes on from what was counted before.
     pub(crate) fn new(before: Totals) -> Self {
-        Self {
-            down: before.down.into(),
-            up: before.up.into(),
-            wasted: before.wasted.into(),
-        }
+        Self { down: before.down.into(), up: before.up.into(), wasted: before.wasted.into() }
     }
 
     /// Blocks came.

@@ -237,11 +237,7 @@ impl TrackerState {
         }
     }
 
-    fn on_ended(
-        &mut self,
-        key: TrackerKey,
-        result: Result<Box<AnnounceResponse>, Failure>,
-    ) {
+    fn on_ended(&mut self, key: TrackerKey, result: Result<Box<AnnounceResponse>, Failure>) {
         self.announces.remove(&key);
         let now = self.env.now();
         match result {
@@ -368,7 +364,9 @@ async fn announce_udp(
     loop {
         match step {
             Step::Done(Answer::Announce(response)) => return Ok(response),
-            Step::Done(Answer::Scrape(_)) => return Err(Failure::new("an answer to something else")),
+            Step::Done(Answer::Scrape(_)) => {
+                return Err(Failure::new("an answer to something else"));
+            }
             Step::Failed(error) => return Err(Failure::from(&error)),
             // A datagram may be lost: the exchange asks again.
             Step::Send(packet) => _ = socket.try_send(&packet, to),

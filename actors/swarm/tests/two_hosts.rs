@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bittorrent::metainfo::Metainfo;
-use bittorrent::metainfo::create::{Hashes, Options, Plan, Segment, SourceFile, Surroundings, Version};
+use bittorrent::metainfo::create::{
+    Hashes, Options, Plan, Segment, SourceFile, Surroundings, Version,
+};
 use bytes::Bytes;
 use cluster_config::{Encryption, EngineConfig, LimitsConfig, TrackerConfig};
 use control::{
@@ -32,7 +34,8 @@ const NAME: &str = "sample";
 fn content(len: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     std::iter::repeat_with(next).take(len).collect()

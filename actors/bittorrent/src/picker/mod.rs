@@ -249,17 +249,16 @@ impl Picker {
             }
             if !self.open.contains_key(&piece) {
                 let cost = open_cost(self.layout.piece_len(piece));
-                let has_room = self.open.is_empty()
-                    || cost <= budget && self.open.len() < limits.open;
+                let has_room =
+                    self.open.is_empty() || cost <= budget && self.open.len() < limits.open;
                 if !has_room || self.rarest.remove(piece).is_none() {
                     continue;
                 }
                 budget = budget.saturating_sub(cost);
                 self.begin(key, piece, &mut picked);
             }
-            let exclusive = self.open.get(&piece).is_some_and(|open| {
-                open.exclusive && open.owner != Some(key)
-            });
+            let exclusive =
+                self.open.get(&piece).is_some_and(|open| open.exclusive && open.owner != Some(key));
             if !exclusive {
                 self.ask(key, piece, end, out);
             }

@@ -19,8 +19,8 @@ use crate::disk::{StorageError, StorageEvent, TorrentFiles};
 use crate::have::SharedHave;
 use crate::limiter::{Limiter, Limits};
 use crate::node::Node;
-use crate::tally::Tally;
 use crate::peer::{End, Identity, PeerNews, Shaken};
+use crate::tally::Tally;
 use crate::torrent::TorrentMsg;
 
 /// What a member can be told.

@@ -158,10 +158,14 @@ mod tests {
         fetch.offered(ONE, 40 * 16_384, Time::ZERO, &mut out);
         let mut sent = 0;
         while !matches!(out.last(), Some(Step::Complete(..))) {
-            let asked: Vec<u32> = out.drain(..).filter_map(|step| match step {
-                Step::Ask(_, pieces) => Some(pieces),
-                Step::Complete(..) => None,
-            }).flatten().collect();
+            let asked: Vec<u32> = out
+                .drain(..)
+                .filter_map(|step| match step {
+                    Step::Ask(_, pieces) => Some(pieces),
+                    Step::Complete(..) => None,
+                })
+                .flatten()
+                .collect();
             assert!(!asked.is_empty() && asked.len() <= ASKED_MAX);
             for n in asked {
                 sent += 1;

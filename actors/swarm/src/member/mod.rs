@@ -38,9 +38,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::rngs::SmallRng;
 use tracing::warn;
 
-use crate::disk::{
-    StorageActor, StorageArgs, StorageError, StorageMsg, TorrentFiles,
-};
+use crate::disk::{StorageActor, StorageArgs, StorageError, StorageMsg, TorrentFiles};
 use crate::limiter::Limits;
 use crate::node::Node;
 use crate::peer::{Identity, PeerCommand};

@@ -185,8 +185,7 @@ impl Member {
             tally: Arc::clone(&self.tally),
             _live: self.env.count("peer"),
         });
-        let (actor, _) =
-            Actor::spawn_linked(None, PeerActor, args, self.myself.get_cell()).await?;
+        let (actor, _) = Actor::spawn_linked(None, PeerActor, args, self.myself.get_cell()).await?;
         self.supervisor.started(actor.get_id(), Child::Peer(key), Policy::TEMPORARY);
         if let Phase::Transfer(transfer) = &mut self.phase {
             transfer.picker.peer_joined(key);

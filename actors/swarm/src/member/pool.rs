@@ -77,7 +77,8 @@ impl Pool {
     /// Forgets the address that failed most.
     fn make_room(&mut self) -> bool {
         let idle = self.candidates.iter().filter(|(_, known)| !known.busy && !known.named);
-        let worst = idle.max_by_key(|(_, known)| known.failures).map(|(&at, known)| (at, known.failures));
+        let worst =
+            idle.max_by_key(|(_, known)| known.failures).map(|(&at, known)| (at, known.failures));
         match worst {
             Some((address, failures)) if failures > 0 => {
                 self.candidates.remove(&address);
@@ -133,7 +134,10 @@ impl Pool {
             Outcome::Useless => known.at = now + RETRY_MAX,
             Outcome::Never => _ = self.candidates.remove(&address),
         }
-        if self.candidates.get(&address).is_some_and(|known| known.failures > FAILURES_MAX && !known.named)
+        if self
+            .candidates
+            .get(&address)
+            .is_some_and(|known| known.failures > FAILURES_MAX && !known.named)
         {
             self.candidates.remove(&address);
         }
@@ -171,7 +175,10 @@ mod tests {
             assert_eq!(pool.next(now), Some(address(1)));
             assert_eq!((pool.next(now), pool.next_at()), (None, None));
             pool.ended(address(1), Outcome::Failed, now);
-            assert_eq!((pool.next(now), pool.next_at()), (None, Some(now + Duration::from_secs(wait))));
+            assert_eq!(
+                (pool.next(now), pool.next_at()),
+                (None, Some(now + Duration::from_secs(wait)))
+            );
             now += Duration::from_secs(wait);
         }
     }

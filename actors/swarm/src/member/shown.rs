@@ -42,7 +42,8 @@ impl Member {
             down_bytes_per_s: self.down_rate.rate(now),
             up_bytes_per_s: sum(|peer| peer.up_bytes_per_s),
             seeds: u32::try_from(seeds.count()).unwrap_or(u32::MAX),
-            content: transfer.map(|t| (std::sync::Arc::clone(&t.files), std::sync::Arc::clone(&t.have))),
+            content: transfer
+                .map(|t| (std::sync::Arc::clone(&t.files), std::sync::Arc::clone(&t.have))),
             peers,
         }
     }

@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 
 use super::messages::checkpoint;
 use super::{
-    Checkpoint, Child, Member, MemberEvent, MemberMsg, MemberSettings, Opening, Phase,
-    Progress, Wake,
+    Checkpoint, Child, Member, MemberEvent, MemberMsg, MemberSettings, Opening, Phase, Progress,
+    Wake,
 };
 use crate::credit::{Budget, Permit};
 use crate::disk::{Flushed, StorageError, StorageEvent, StorageMsg, TorrentFiles};
@@ -208,7 +208,8 @@ impl Member {
     /// Asks a peer that waits for as much as may be asked of it now.
     pub(super) async fn pick(&mut self, key: PeerKey) -> Result<(), ActorProcessingErr> {
         let now = self.env.now();
-        let (Phase::Transfer(transfer), Some(slot)) = (&mut self.phase, self.peers.get(&key)) else {
+        let (Phase::Transfer(transfer), Some(slot)) = (&mut self.phase, self.peers.get(&key))
+        else {
             return Ok(());
         };
         if slot.waiting == 0 || transfer.storage.is_none() || transfer.picker.wanted_left() == 0 {
@@ -237,7 +238,8 @@ impl Member {
 
     fn request(&mut self, key: PeerKey, blocks: Vec<BlockRef>) {
         let now = self.env.now();
-        let (Phase::Transfer(transfer), Some(slot)) = (&self.phase, self.peers.get_mut(&key)) else {
+        let (Phase::Transfer(transfer), Some(slot)) = (&self.phase, self.peers.get_mut(&key))
+        else {
             return;
         };
         let count = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
@@ -364,7 +366,10 @@ impl Member {
         }
     }
 
-    pub(super) async fn on_storage(&mut self, event: StorageEvent) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn on_storage(
+        &mut self,
+        event: StorageEvent,
+    ) -> Result<(), ActorProcessingErr> {
         match event {
             StorageEvent::Verified { piece, digests } => self.on_verified(piece, digests).await,
             StorageEvent::Corrupt { piece, digests } => self.on_corrupt(piece, &digests).await,

@@ -69,7 +69,8 @@ pub(crate) enum End {
     Storage(#[from] StorageError),
 }
 
-type Reading = Pin<Box<dyn Future<Output = (Vec<BlockRef>, Result<BytesMut, StorageError>)> + Send>>;
+type Reading =
+    Pin<Box<dyn Future<Output = (Vec<BlockRef>, Result<BytesMut, StorageError>)> + Send>>;
 
 struct Connection {
     args: Box<PeerArgs>,
@@ -94,12 +95,10 @@ pub(super) async fn run(mut args: Box<PeerArgs>) -> End {
     let start = std::mem::replace(&mut args.start, Start::Dial(([0, 0, 0, 0], 0).into()));
     let shaken = match start {
         Start::Accepted(shaken) => shaken,
-        Start::Dial(address) => {
-            match handshake::dial(&args.node, &args.identity, address).await {
-                Ok(shaken) => Box::new(shaken),
-                Err(error) => return End::Dial(error),
-            }
-        }
+        Start::Dial(address) => match handshake::dial(&args.node, &args.identity, address).await {
+            Ok(shaken) => Box::new(shaken),
+            Err(error) => return End::Dial(error),
+        },
     };
     let connected = MemberMsg::PeerConnected {
         key: args.key,
@@ -440,9 +439,9 @@ impl Connection {
             self.metadata_queued = true;
             let info = self.args.content.as_ref().map(|content| &content.info);
             let begin = piece as usize * METADATA_PIECE;
-            let data = info.filter(|info| begin < info.len()).map(|info| {
-                info.slice(begin..info.len().min(begin + METADATA_PIECE))
-            });
+            let data = info
+                .filter(|info| begin < info.len())
+                .map(|info| info.slice(begin..info.len().min(begin + METADATA_PIECE)));
             let total = info.and_then(|info| u32::try_from(info.len()).ok()).unwrap_or(0);
             self.session.serve_metadata(now, piece, total, data);
         }
@@ -544,4 +543,3 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection").field("key", &self.args.key).finish_non_exhaustive()
     }
 }
-

@@ -208,11 +208,7 @@ async fn accept_any(node: &Node, stream: Stream) -> Result<(TorrentId, Shaken), 
 }
 
 fn ours(identity: &Identity) -> Handshake {
-    Handshake {
-        reserved: Reserved::OURS,
-        info_hash: identity.info_hash,
-        peer_id: identity.peer_id,
-    }
+    Handshake { reserved: Reserved::OURS, info_hash: identity.info_hash, peer_id: identity.peer_id }
 }
 
 /// A stream on the way to a handshake.

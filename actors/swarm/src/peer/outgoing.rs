@@ -74,11 +74,7 @@ impl Outgoing {
         }
     }
 
-    fn front(
-        &mut self,
-        session: &mut Session,
-        cipher: &mut Option<Cipher>,
-    ) -> Option<&mut Run> {
+    fn front(&mut self, session: &mut Session, cipher: &mut Option<Cipher>) -> Option<&mut Run> {
         if self.current.is_none() {
             let control = session.transmit();
             let mut run = if control.is_empty() {

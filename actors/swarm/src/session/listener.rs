@@ -60,7 +60,8 @@ impl Actor for ListenerActor {
     ) -> Result<Listening, ActorProcessingErr> {
         let at = args.at;
         let listener = args.node.env().net().listen(at).await;
-        let listener = listener.map_err(|error| format!("cannot listen for peers at {at}: {error}"))?;
+        let listener =
+            listener.map_err(|error| format!("cannot listen for peers at {at}: {error}"))?;
         let at = listener.local_addr();
         // Before any torrent announces it.
         args.node.set_listen_port(at.port());

@@ -354,9 +354,9 @@ impl Session {
                 let Some(entry) = self.torrents.remove(&id) else { return };
                 let node = Arc::clone(&self.node);
                 let seq = entry.seq + 1;
-                self.work(async move {
-                    work::remove(&node, entry.record, with_data, seq, reply).await
-                });
+                self.work(
+                    async move { work::remove(&node, entry.record, with_data, seq, reply).await },
+                );
                 self.plan();
             }
         }
@@ -511,7 +511,9 @@ impl Session {
             let Some(entry) = self.torrents.get_mut(&one.id) else { continue };
             entry.may_run = running.contains(&one.id);
             match (&entry.life, entry.may_run) {
-                (Life::Active { .. } | Life::Starting { .. }, false) if one.wish != Wish::Nothing => {
+                (Life::Active { .. } | Life::Starting { .. }, false)
+                    if one.wish != Wish::Nothing =>
+                {
                     stop.push(one.id);
                 }
                 (Life::Passive { wake_at: None }, true) => start.push(one.id),
@@ -589,7 +591,10 @@ impl Session {
             Child::Listener(index) => SessionMsg::RestartListener(index),
             Child::Torrent(torrent) => {
                 if let Some(entry) = self.torrents.get_mut(&torrent) {
-                    let life = std::mem::replace(&mut entry.life, Life::Passive { wake_at: Some(Time::MAX) });
+                    let life = std::mem::replace(
+                        &mut entry.life,
+                        Life::Passive { wake_at: Some(Time::MAX) },
+                    );
                     if let Life::Closing { then, .. } = life {
                         return self.rest(torrent, then);
                     }

@@ -6,9 +6,7 @@ use bittorrent::magnet::{Magnet, PeerAddress};
 use bittorrent::metainfo::Metainfo;
 use bittorrent::tracker::TrackerUrl;
 use bytes::Bytes;
-use control::{
-    AddTorrent, EngineError, ErrorCode, EventKind, Reply, Source, TorrentSettings,
-};
+use control::{AddTorrent, EngineError, ErrorCode, EventKind, Reply, Source, TorrentSettings};
 use store::{
     Change, Desired, PAGE_LEN_MAX, StoreError, TorrentRecord, TorrentSource, TorrentStore,
 };
@@ -133,7 +131,10 @@ pub(super) fn store_error(error: StoreError) -> EngineError {
 /// Refuses settings that cannot be meant.
 pub(super) fn check_settings(settings: &TorrentSettings) -> Result<(), EngineError> {
     if settings.trackers.len() > TRACKERS_MAX {
-        return Err(invalid(format!("{} trackers, at most {TRACKERS_MAX}", settings.trackers.len())));
+        return Err(invalid(format!(
+            "{} trackers, at most {TRACKERS_MAX}",
+            settings.trackers.len()
+        )));
     }
     for tracker in &settings.trackers {
         tracker

@@ -125,7 +125,8 @@ impl Reader {
         let (from, count) = (u32::try_from(begin), u32::try_from(length));
         let (Ok(from), Ok(count)) = (from, count) else { return Err(stopped()) };
         let bytes = self.files.read(piece, from, count).await;
-        let bytes = bytes.map_err(|error| EngineError::new(ErrorCode::Storage, error.to_string()))?;
+        let bytes =
+            bytes.map_err(|error| EngineError::new(ErrorCode::Storage, error.to_string()))?;
         self.at += length;
         Ok(bytes)
     }

@@ -583,7 +583,8 @@ impl Torrent {
     }
 
     fn tell_session(&self) {
-        let news = TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
+        let news =
+            TorrentNews::Changed { record: Box::new(self.record.clone()), state: self.state };
         let _ = self.session.cast(SessionMsg::Torrent { id: self.record.id, news });
     }
 
@@ -615,7 +616,9 @@ impl Torrent {
         let left = match &self.meta {
             // Unknown; anything but zero, or the tracker takes us for a seed.
             Meta::Magnet(_) => u64::from(bittorrent::BLOCK_LEN),
-            Meta::Metainfo(_) => self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes),
+            Meta::Metainfo(_) => {
+                self.progress.wanted_bytes.saturating_sub(self.progress.have_bytes)
+            }
         };
         let checking = matches!(self.state, TorrentState::Checking);
         let left = if checking { self.record.total_bytes.max(1) } else { left };

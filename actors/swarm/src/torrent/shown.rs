@@ -42,9 +42,8 @@ impl Torrent {
         torrent.have_bytes = self.progress.have_bytes;
         torrent.wanted_bytes = self.progress.wanted_bytes;
         torrent.peers = self.peers.0;
-        torrent.checked = self.checked.map(|(checked, total)| {
-            f64::from(checked) / f64::from(total.max(1))
-        });
+        torrent.checked =
+            self.checked.map(|(checked, total)| f64::from(checked) / f64::from(total.max(1)));
         let metainfo = match &self.meta {
             Meta::Metainfo(metainfo) => Some(metainfo),
             Meta::Magnet(_) => None,
