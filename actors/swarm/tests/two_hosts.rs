@@ -1,6 +1,7 @@
 //! Two hosts of a simulated world and one torrent: the same actors as on a real host.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test may panic, and clippy knows only functions that are tests themselves"

@@ -45,6 +45,8 @@ use crate::peer::{Identity, PeerCommand};
 use crate::tally::Tally;
 use crate::torrent::TorrentMsg;
 
+#[cfg(test)]
+pub(crate) use messages::Victim;
 pub(crate) use messages::{
     Checkpoint, MemberArgs, MemberContent, MemberEvent, MemberMsg, MemberSettings, MemberView,
     Progress, Wake,
@@ -317,7 +319,7 @@ impl Member {
         let (have, recheck) = opening.judge(&states);
         let layout = transfer::layout_of(&opening.info);
         let seed = rand::Rng::random(&mut self.rng);
-        let transfer = Transfer::new(opening, layout, &have, seed, &self.settings, &self.node);
+        let transfer = Transfer::new(*opening, layout, &have, seed, &self.settings, &self.node);
         if recheck.count() == 0 {
             self.phase = Phase::Transfer(Box::new(transfer));
             self.start_storage().await?;
@@ -385,11 +387,11 @@ impl Member {
             // It told so itself, unless it failed.
             Child::Peer(key) => self.on_peer_ended(key, None).await,
             Child::Pieces => self.on_pieces_ended(id).await,
-            Child::Storage => self.on_storage_ended(verdict).await,
+            Child::Storage => self.on_storage_ended(verdict),
         }
     }
 
-    async fn on_storage_ended(&mut self, verdict: Verdict) -> Result<(), ActorProcessingErr> {
+    fn on_storage_ended(&mut self, verdict: Verdict) -> Result<(), ActorProcessingErr> {
         if matches!(self.phase, Phase::Closing) {
             return Ok(());
         }
@@ -475,8 +477,7 @@ impl Member {
     }
 
     #[cfg(test)]
-    fn on_panic(&mut self, whom: messages::Victim) {
-        use messages::Victim;
+    fn on_panic(&mut self, whom: Victim) {
         match whom {
             Victim::Member => panic!("as the test wants it"),
             Victim::Storage => self.tell_storage(StorageMsg::Panic),

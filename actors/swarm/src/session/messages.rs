@@ -76,9 +76,6 @@ pub(crate) enum SessionMsg {
     RestartTorrent(TorrentId),
     /// End in order, then answer.
     Shutdown(oneshot::Sender<()>),
-    /// Forget where listeners listen.
-    #[cfg(test)]
-    PanicListener,
 }
 
 /// What a torrent tells the session.

@@ -190,8 +190,6 @@ impl Session {
             SessionMsg::RestartListener(index) => self.restart_listener(index).await,
             SessionMsg::RestartTorrent(id) => self.start(id, false),
             SessionMsg::Shutdown(reply) => self.on_shutdown(reply),
-            #[cfg(test)]
-            SessionMsg::PanicListener => self.listening.clear(),
         }
         Ok(())
     }

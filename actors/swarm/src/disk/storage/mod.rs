@@ -70,6 +70,9 @@ pub enum StorageMsg {
     Done(Vec<Outcome>),
     /// From the actor's own tasks.
     Internal(Internal),
+    /// Panic, to see what the others do.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What the actor's own tasks tell it.
@@ -246,6 +249,8 @@ impl Actor for StorageActor {
             StorageMsg::Internal(Internal::CheckDone(number, result)) => {
                 state.on_check_done(number, result);
             }
+            #[cfg(test)]
+            StorageMsg::Panic => panic!("as the test wants it"),
         }
         Ok(())
     }
