@@ -67,7 +67,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     install_packages
 fi
 
-command -v cargo >/dev/null || fail "Rust 1.89 or later is missing: install it with rustup"
+command -v cargo >/dev/null || fail "Rust 1.91 or later is missing: install it with rustup"
 [ "${1:-}" != build ] || exit 0
 command -v npm >/dev/null || fail "Node.js 16 or later with npm is missing"
 

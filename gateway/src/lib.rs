@@ -2,7 +2,7 @@
 //!
 //! Start at [`Gateway`]: it accepts connections within limits and hands each request to `service`,
 //! which names it, refuses what a foreign page may have sent (`guard`), routes it by warp filters to a
-//! module of `api`, and turns a [`Problem`](problem::Problem) into its document (RFC 9457). Filters
+//! module of `api`, and turns a `problem::Problem` into its document (RFC 9457). Filters
 //! match the path only; the method is looked at by the resource, so that a wrong one is answered with
 //! 405 and nothing that a resource refuses falls through to another.
 //!

@@ -20,6 +20,9 @@ const STRIKES_MAX: u32 = 5;
 
 type BlockDigest = [u8; 20];
 
+/// One try at a piece: each block's sender, while it is here, and digest.
+type Try = Vec<(Option<PeerKey>, BlockDigest)>;
+
 /// What follows from a failed piece.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
@@ -34,8 +37,8 @@ pub struct Judgement {
 /// Suspicions of one torrent.
 #[derive(Debug, Default)]
 pub struct Suspects {
-    /// By piece: each block's sender, while it is here, and digest, of the last failed tries.
-    failed: BTreeMap<PieceIndex, Vec<Vec<(Option<PeerKey>, BlockDigest)>>>,
+    /// By piece, the last tries that failed.
+    failed: BTreeMap<PieceIndex, Vec<Try>>,
     strikes: BTreeMap<PeerKey, u32>,
     parole: BTreeSet<PeerKey>,
 }

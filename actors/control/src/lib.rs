@@ -1,6 +1,6 @@
 //! The language between nodes, gateways and events.
 //!
-//! Types only: [`Command`] and [`Query`]-like methods of [`Engine`] go in, [`TorrentSnapshot`]s,
+//! Types only: [`Command`]s and questions go in through [`Engine`], [`TorrentSnapshot`]s,
 //! [`Event`]s and [`EngineError`]s come out. All are serialisable (postcard between nodes, JSON on the
 //! outside), so that whoever answers may be in this process or on another node. Content of files is a
 //! stream handle of [`Engine`], never a message.

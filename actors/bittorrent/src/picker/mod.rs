@@ -9,7 +9,7 @@
 //! that pieces complete side by side and their hashes fill the lanes. A peer on parole gets pieces of its
 //! own only, so that what it sends can be judged.
 //!
-//! Pieces that could be begun stand in [`rarest`], sorted by priority and availability; every change
+//! Pieces that could be begun stand in `rarest`, sorted by priority and availability; every change
 //! moves a piece by swaps in constant time. Peers with everything are counted once.
 
 mod open;

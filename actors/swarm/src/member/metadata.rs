@@ -15,7 +15,7 @@ use bytes::Bytes;
 /// Peers that are asked at once.
 const PEERS_MAX: usize = 3;
 /// Pieces that are asked of one peer at once.
-const ASKED_MAX: usize = 16;
+const ASKED_MAX: u32 = 16;
 /// Length of a piece of the dictionary but the last, in bytes (BEP 9).
 const PIECE_LEN: u32 = 16 * 1024;
 /// The largest dictionary that is taken, in bytes.
@@ -84,7 +84,7 @@ impl MetadataFetch {
             out.push(Step::Complete(key, whole.into()));
             return;
         }
-        if attempt.asked - attempt.received < ASKED_MAX as u32 / 2 {
+        if attempt.asked - attempt.received < ASKED_MAX / 2 {
             out.extend(attempt.ask(key));
         }
     }
@@ -124,7 +124,7 @@ impl Attempt {
     /// Asks for as many pieces more as may be asked for at once.
     fn ask(&mut self, key: PeerKey) -> Option<Step> {
         let count = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
-        let end = count.min(self.received + ASKED_MAX as u32);
+        let end = count.min(self.received + ASKED_MAX);
         let pieces: Vec<_> = (self.asked..end).collect();
         self.asked = self.asked.max(end);
         (!pieces.is_empty()).then_some(Step::Ask(key, pieces))
@@ -169,7 +169,7 @@ mod tests {
                 })
                 .flatten()
                 .collect();
-            assert!(!asked.is_empty() && asked.len() <= ASKED_MAX);
+            assert!(!asked.is_empty() && asked.len() <= ASKED_MAX as usize);
             for n in asked {
                 sent += 1;
                 fetch.received(ONE, (n, 40 * 16_384, piece(16_384)), Time::ZERO, &mut out);

@@ -319,7 +319,7 @@ impl Member {
         let (have, recheck) = opening.judge(&states);
         let layout = transfer::layout_of(&opening.info);
         let seed = rand::Rng::random(&mut self.rng);
-        let transfer = Transfer::new(opening, layout, &have, seed, &self.settings, &self.node);
+        let transfer = Transfer::new(*opening, layout, &have, seed, &self.settings, &self.node);
         if recheck.count() == 0 {
             self.phase = Phase::Transfer(Box::new(transfer));
             self.start_storage().await?;
@@ -389,11 +389,11 @@ impl Member {
             // It told so itself, unless it failed.
             Child::Peer(key) => self.on_peer_ended(key, None).await,
             Child::Pieces => self.on_pieces_ended(id).await,
-            Child::Storage => self.on_storage_ended(verdict).await,
+            Child::Storage => self.on_storage_ended(verdict),
         }
     }
 
-    async fn on_storage_ended(&mut self, verdict: Verdict) -> Result<(), ActorProcessingErr> {
+    fn on_storage_ended(&mut self, verdict: Verdict) -> Result<(), ActorProcessingErr> {
         if matches!(self.phase, Phase::Closing) {
             return Ok(());
         }

@@ -284,7 +284,7 @@ impl Member {
             Phase::Metadata(fetch) => {
                 let mut steps = Vec::new();
                 fetch.left(key, now, &mut steps);
-                self.take_steps(steps).await?;
+                self.take_steps(steps);
             }
             Phase::Opening(_) | Phase::Checking(_) | Phase::Closing => {}
         }
@@ -355,7 +355,7 @@ impl Member {
                 }
             }
             PeerNews::Extended { port, metadata_size } => {
-                self.on_extended(key, port, metadata_size).await?;
+                self.on_extended(key, port, metadata_size);
             }
             PeerNews::UploadOnly(only) => {
                 if let Some(slot) = self.peers.get_mut(&key) {
@@ -368,14 +368,14 @@ impl Member {
                 let Phase::Metadata(fetch) = &mut self.phase else { return Ok(false) };
                 let mut steps = Vec::new();
                 fetch.received(key, (piece, total_size, data), now, &mut steps);
-                self.take_steps(steps).await?;
+                self.take_steps(steps);
             }
             PeerNews::MetadataRefused => {
                 let now = self.env.now();
                 let Phase::Metadata(fetch) = &mut self.phase else { return Ok(false) };
                 let mut steps = Vec::new();
                 fetch.left(key, now, &mut steps);
-                self.take_steps(steps).await?;
+                self.take_steps(steps);
             }
             PeerNews::Pex(message) => self.on_pex(&message).await?,
         }
@@ -402,12 +402,7 @@ impl Member {
         true
     }
 
-    async fn on_extended(
-        &mut self,
-        key: PeerKey,
-        port: Option<u16>,
-        metadata_size: Option<u32>,
-    ) -> Result<(), ActorProcessingErr> {
+    fn on_extended(&mut self, key: PeerKey, port: Option<u16>, metadata_size: Option<u32>) {
         let now = self.env.now();
         if let Some(slot) = self.peers.get_mut(&key)
             && let Some(port) = port.filter(|&port| port != 0)
@@ -423,9 +418,8 @@ impl Member {
         if let (Phase::Metadata(fetch), Some(size)) = (&mut self.phase, metadata_size) {
             let mut steps = Vec::new();
             fetch.offered(key, size, now, &mut steps);
-            self.take_steps(steps).await?;
+            self.take_steps(steps);
         }
-        Ok(())
     }
 
     /// Two seeds have nothing to say to each other.
@@ -528,7 +522,7 @@ impl Member {
     }
 
     /// Does what the fetch of the info dictionary says.
-    async fn take_steps(&mut self, steps: Vec<Step>) -> Result<(), ActorProcessingErr> {
+    fn take_steps(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
                 Step::Ask(key, pieces) => {
@@ -537,35 +531,30 @@ impl Member {
                     }
                 }
                 Step::Complete(key, bytes) => {
-                    if self.on_metadata(key, bytes).await? {
-                        return Ok(());
+                    if self.on_metadata(key, bytes) {
+                        return;
                     }
                 }
             }
         }
         self.arm_metadata();
-        Ok(())
     }
 
     /// A peer sent a whole info dictionary; says whether it is right.
-    async fn on_metadata(
-        &mut self,
-        key: PeerKey,
-        bytes: bytes::Bytes,
-    ) -> Result<bool, ActorProcessingErr> {
+    fn on_metadata(&mut self, key: PeerKey, bytes: bytes::Bytes) -> bool {
         let parsed = bittorrent::metainfo::Info::parse(&bytes);
         let parsed = parsed.ok().filter(|info| self.settings_accept(info));
         let Some(info) = parsed else {
             self.tell(MemberEvent::Anomaly("a peer sent false metadata".to_owned()));
             self.ban(key);
-            return Ok(false);
+            return false;
         };
         let info = Arc::new(info);
         self.is_private = info.is_private();
         self.timers.metadata = None;
         self.tell(MemberEvent::Metadata(Arc::clone(&info)));
         self.open(info, None, false);
-        Ok(true)
+        true
     }
 
     fn settings_accept(&self, info: &bittorrent::metainfo::Info) -> bool {

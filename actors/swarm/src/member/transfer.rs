@@ -84,7 +84,7 @@ pub(super) fn layout_of(info: &Info) -> Layout {
 
 impl Transfer {
     pub(super) fn new(
-        opening: Box<Opening>,
+        opening: Opening,
         layout: Layout,
         have: &Bitfield,
         seed: u64,

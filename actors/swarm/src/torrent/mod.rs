@@ -323,7 +323,7 @@ impl Torrent {
     async fn on_wake(&mut self, wake: Wake) -> Result<(), ActorProcessingErr> {
         match wake {
             Wake::Idle => self.on_idle(),
-            Wake::Goal => self.check_goals().await,
+            Wake::Goal => self.check_goals(),
             Wake::Member => self.start_member().await?,
             Wake::Tracker => self.start_tracker().await?,
             Wake::Farewell => {
@@ -435,10 +435,10 @@ impl Torrent {
                 self.set_state(TorrentState::Checking);
             }
             MemberEvent::Ready(progress) => self.on_ready(progress).await?,
-            MemberEvent::Piece(progress) => self.on_piece(progress).await,
+            MemberEvent::Piece(progress) => self.on_piece(progress),
             MemberEvent::Changed(progress) => {
                 self.progress = progress;
-                self.settle().await;
+                self.settle();
             }
             MemberEvent::Anomaly(message) => self.publish(EventKind::Anomaly { message }),
             MemberEvent::Failed(error) => self.on_failed(&error),
@@ -496,7 +496,7 @@ impl Torrent {
         if std::mem::take(&mut self.recheck) {
             self.publish(EventKind::Verified { have_pieces: progress.have_pieces });
         }
-        self.settle().await;
+        self.settle();
         // Not before: a seed must not be announced as a peer that lacks everything.
         if self.tracker.is_none() && !self.closing {
             self.start_tracker().await?;
@@ -506,7 +506,7 @@ impl Torrent {
         Ok(())
     }
 
-    async fn on_piece(&mut self, progress: Progress) {
+    fn on_piece(&mut self, progress: Progress) {
         self.progress = progress;
         let now = self.env.now();
         let due = self.told_progress_at.is_none_or(|at| now.since(at) >= PROGRESS_EVERY);
@@ -516,12 +516,12 @@ impl Torrent {
             self.publish(EventKind::Progress { have_bytes, wanted_bytes });
         }
         if progress.missing == 0 {
-            self.settle().await;
+            self.settle();
         }
     }
 
     /// What the torrent is doing follows from what it has.
-    async fn settle(&mut self) {
+    fn settle(&mut self) {
         self.record.have_bytes = self.progress.have_bytes;
         self.record.wanted_bytes = self.progress.wanted_bytes;
         let now = self.env.now();
@@ -545,7 +545,7 @@ impl Torrent {
         if downloaded_now {
             self.tell_tracker(TrackerMsg::Completed);
         }
-        self.check_goals().await;
+        self.check_goals();
     }
 
     fn end_seeding(&mut self, now: Time) {
@@ -555,7 +555,7 @@ impl Torrent {
     }
 
     /// Ends the torrent when it has been seeded enough.
-    async fn check_goals(&mut self) {
+    fn check_goals(&mut self) {
         self.goal = None;
         if self.state != TorrentState::Seeding || self.closing {
             return;
@@ -658,7 +658,7 @@ impl Torrent {
         self.tell_member(MemberMsg::Settings(settings));
         self.write(vec![Change::update(self.record.clone())]).await;
         self.tell_session();
-        self.check_goals().await;
+        self.check_goals();
     }
 
     fn on_close(&mut self) {
