@@ -223,7 +223,7 @@ mod tests {
                 for step in out.drain(..) {
                     match step {
                         Step::Ask(PeerKey(key), pieces) => {
-                            prop_assert!(pieces.len() <= ASKED_MAX);
+                            prop_assert!(pieces.len() <= ASKED_MAX as usize);
                             let fits = |&piece: &u32| piece * PIECE_LEN < sizes[key as usize];
                             prop_assert!(pieces.iter().all(fits));
                         }
