@@ -14,7 +14,7 @@ use env::NodeEnv;
 use event_log::EventLog;
 use futures_util::future::join_all;
 use futures_util::stream;
-use ractor::{Actor, ActorRef};
+use ractor::{Actor, ActorRef, SpawnErr};
 use store::TorrentStore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
@@ -81,7 +81,7 @@ impl Swarm {
                 let args = PublisherArgs { env: env.clone(), log, queue };
                 let started = Actor::spawn(None, PublisherActor, args).await;
                 (
-                    Some(started.map_err(|error| StartError::Session(error.to_string()))?.0),
+                    Some(started.map_err(|error| StartError::Session(why(error)))?.0),
                     Some(events),
                 )
             }
@@ -90,7 +90,7 @@ impl Swarm {
         let node = Node::new(env, settings, fetcher, store, events);
         let args = SessionArgs { node: Arc::clone(&node), listen };
         let started = Actor::spawn(None, SessionActor, args).await;
-        let (session, _) = started.map_err(|error| StartError::Session(error.to_string()))?;
+        let (session, _) = started.map_err(|error| StartError::Session(why(error)))?;
         Ok(Self { session, publisher, node })
     }
 
@@ -187,6 +187,15 @@ impl Swarm {
         detail.comment.clone_from(&metainfo.comment);
         detail.created_by.clone_from(&metainfo.created_by);
         detail
+    }
+}
+
+/// The reason of the innermost actor that did not start, without what is put around it on the way up.
+fn why(error: SpawnErr) -> String {
+    let SpawnErr::StartupFailed(reason) = error else { return error.to_string() };
+    match reason.downcast::<SpawnErr>() {
+        Ok(inner) => why(*inner),
+        Err(reason) => reason.to_string(),
     }
 }
 
