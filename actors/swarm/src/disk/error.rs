@@ -52,7 +52,8 @@ pub enum StorageError {
     /// Storing failed by our own mistake, again and again.
     #[error("storing the torrent failed too often: see the log, then start the torrent again")]
     TooOften,
-    /// The work was given up: the node is going down.
+    /// The work was given up: by a mistake of ours, or because the node is going down. Says nothing of
+    /// the disk.
     #[error("the disk work was given up")]
     GivenUp,
 }

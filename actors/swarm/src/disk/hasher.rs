@@ -16,6 +16,7 @@ use env::{NodeEnv, Task};
 use lane_hash::{Job, Sha1State, sha1_many, update_many_sha1};
 use ractor::{ActorId, ActorRef};
 use tokio::sync::Notify;
+use tracing::error;
 
 use super::error::StorageError;
 use super::layout::Layout;
@@ -87,6 +88,9 @@ pub struct Outcome {
 pub(super) struct Hasher {
     queue: Mutex<Queue>,
     wake: Notify,
+    /// The next worker that has work panics.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -114,19 +118,39 @@ impl Hasher {
     pub(super) fn start(self: &Arc<Self>, env: &NodeEnv, count: usize) -> Vec<Task<()>> {
         let start = |_| {
             let (hasher, node) = (Arc::clone(self), env.clone());
-            env.spawn("hash worker", async move { while hasher.work(&node).await.is_some() {} })
+            env.spawn("hash worker", async move { hasher.keep_working(node).await })
         };
         (0..count).map(start).collect()
     }
 
+    /// Works, and goes on with the next batch when a batch makes it panic: all torrents need it.
+    async fn keep_working(self: Arc<Self>, env: NodeEnv) {
+        loop {
+            let (hasher, node) = (Arc::clone(&self), env.clone());
+            let work = async move {
+                loop {
+                    hasher.work(&node).await;
+                }
+            };
+            // It works for ever, or panics.
+            let _: Option<()> = env.spawn("hash batches", work).await;
+            error!("a hash worker failed");
+        }
+    }
+
     /// Does one batch.
-    async fn work(&self, env: &NodeEnv) -> Option<()> {
+    async fn work(&self, env: &NodeEnv) {
         let batch = self.next_batch(env).await;
-        let failed: Vec<_> = batch.iter().map(failed).collect();
+        let mut outcome = Promise(batch.iter().map(failed).collect());
+        #[cfg(test)]
+        {
+            let panics = self.panics.swap(false, std::sync::atomic::Ordering::AcqRel);
+            assert!(!panics, "as the test wants it");
+        }
         let done = env.disk(DiskLane::Foreground, move |files| run(files, batch)).await;
-        // A job that panicked takes its batch along; those who wait must hear of it.
-        deliver(done.unwrap_or(failed));
-        Some(())
+        if let Ok(done) = done {
+            outcome.0 = done;
+        }
     }
 
     async fn next_batch(&self, env: &NodeEnv) -> Vec<Work> {
@@ -188,6 +212,16 @@ impl Queue {
 }
 
 type Finished = (ActorRef<StorageMsg>, Outcome);
+
+/// What those who wait for a batch are told when it is dropped: that it failed, until it is done. A
+/// worker or job that panics takes its batch along, and they must hear of it.
+struct Promise(Vec<Finished>);
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        deliver(std::mem::take(&mut self.0));
+    }
+}
 
 fn finished(work: &Work, verdict: Verdict) -> Finished {
     let from_memory = matches!(work.source, Source::Memory(_));

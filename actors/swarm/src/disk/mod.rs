@@ -84,6 +84,12 @@ impl DiskPool {
         }
     }
 
+    /// Makes a hash worker panic at its next batch.
+    #[cfg(test)]
+    pub(crate) fn panic_hasher(&self) {
+        self.shared.hasher.panics.store(true, Ordering::Release);
+    }
+
     fn env(&self) -> &NodeEnv {
         &self.shared.env
     }

@@ -181,6 +181,8 @@ pub(crate) struct Progress {
 pub(crate) struct Checkpoint {
     /// As it is to be stored.
     pub(crate) bytes: Bytes,
+    /// The pieces that it claims.
+    pub(crate) verified: Bitfield,
 }
 
 /// What a member is born with.
@@ -272,6 +274,6 @@ pub(crate) struct MemberView {
 }
 
 /// A checkpoint of what is durable now.
-pub(super) fn checkpoint(resume: &Resume, info: &Info) -> Checkpoint {
-    Checkpoint { bytes: resume.encode(info.files()).into() }
+pub(super) fn checkpoint(resume: Resume, info: &Info) -> Checkpoint {
+    Checkpoint { bytes: resume.encode(info.files()).into(), verified: resume.verified }
 }

@@ -311,6 +311,8 @@ impl Member {
         };
         let states = match result {
             Ok(states) => states,
+            // Our own mistake: the torrent starts us again.
+            Err(error @ StorageError::GivenUp) => return Err(error.into()),
             Err(error) => {
                 self.tell(MemberEvent::Failed(error));
                 return Ok(());
@@ -319,17 +321,16 @@ impl Member {
         let (have, recheck) = opening.judge(&states);
         let layout = transfer::layout_of(&opening.info);
         let seed = rand::Rng::random(&mut self.rng);
-        let transfer = Transfer::new(*opening, layout, &have, seed, &self.settings, &self.node);
+        let mut transfer = Transfer::new(*opening, layout, &have, seed, &self.settings, &self.node);
         if recheck.count() == 0 {
             self.phase = Phase::Transfer(Box::new(transfer));
             self.start_storage().await?;
             return self.begin_transfer().await;
         }
-        self.phase = Phase::Checking(Box::new(transfer));
-        self.start_storage().await?;
         self.tell(MemberEvent::Checking { checked: 0, total: recheck.count() });
-        self.tell_storage(StorageMsg::Check { pieces: recheck });
-        Ok(())
+        transfer.recheck = recheck;
+        self.phase = Phase::Checking(Box::new(transfer));
+        self.start_storage().await
     }
 
     async fn start_storage(&mut self) -> Result<(), ActorProcessingErr> {
@@ -346,6 +347,11 @@ impl Member {
         self.supervisor.started(actor.get_id(), Child::Storage, STORAGE_POLICY);
         if let Some(transfer) = self.content_mut() {
             transfer.storage = Some(actor);
+        }
+        if let Phase::Checking(transfer) = &self.phase {
+            // Also when storage died in the middle of it.
+            let pieces = transfer.recheck.clone();
+            self.tell_storage(StorageMsg::Check { pieces });
         }
         self.refill().await
     }
@@ -457,7 +463,14 @@ impl Member {
 
     fn on_flushed(&mut self, result: Result<Checkpoint, StorageError>) {
         match result {
-            Ok(checkpoint) => self.tell(MemberEvent::Checkpoint(checkpoint)),
+            Ok(checkpoint) => {
+                if let Some(transfer) = self.content_mut() {
+                    transfer.durable = checkpoint.verified.clone();
+                }
+                self.tell(MemberEvent::Checkpoint(checkpoint));
+            }
+            // Storage died meanwhile; the next one is asked.
+            Err(StorageError::GivenUp) => self.mark_dirty(),
             Err(error) => self.tell(MemberEvent::Failed(error)),
         }
     }

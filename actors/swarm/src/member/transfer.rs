@@ -51,6 +51,11 @@ pub(super) struct Transfer {
     pub(super) have: Arc<SharedHave>,
     pub(super) picker: Picker,
     pub(super) storage: Option<ActorRef<StorageMsg>>,
+    /// Pieces on disk that are to be hashed before anything else.
+    pub(super) recheck: Bitfield,
+    /// Pieces that were made durable. A piece whose flush failed is not among them, even if a later
+    /// flush succeeds: the system may have dropped what it could not write.
+    pub(super) durable: Bitfield,
     /// Verified pieces are not durable yet.
     pub(super) dirty: bool,
     suspects: Suspects,
@@ -97,6 +102,8 @@ impl Transfer {
             have: Arc::new(SharedHave::new(have)),
             picker: Picker::new(layout, have, seed),
             storage: None,
+            recheck: Bitfield::new(layout.piece_count),
+            durable: have.clone(),
             dirty: false,
             suspects: Suspects::default(),
             pieces: BTreeMap::new(),
@@ -190,16 +197,21 @@ impl Transfer {
         storage: ActorRef<StorageMsg>,
         taken: Taken,
     ) -> impl Future<Output = Result<Checkpoint, StorageError>> + Send + use<> {
-        let (info, verified) = (Arc::clone(&self.info), self.picker.have().clone());
+        let info = Arc::clone(&self.info);
+        let (have, mut verified) = (self.picker.have().clone(), self.durable.clone());
         async move {
             let (reply, answer) = oneshot::channel();
             if storage.cast(StorageMsg::Flush(reply)).is_err() {
                 return Err(StorageError::GivenUp);
             }
-            let Flushed { files, .. } = answer.await.map_err(|_| StorageError::GivenUp)??;
+            let flushed = answer.await.map_err(|_| StorageError::GivenUp)??;
+            let Flushed { files, durable } = flushed;
+            durable.iter().for_each(|piece| _ = verified.insert(piece));
+            // What is there and not claimed is hashed at the next start, as after a crash.
+            let claims_all = have.iter().all(|piece| verified.contains(piece));
+            let taken = if claims_all { taken } else { Taken::Running };
             let torrent: TorrentId = info.torrent_id();
-            let resume = Resume { torrent, taken, verified, files };
-            Ok(checkpoint(&resume, &info))
+            Ok(checkpoint(Resume { torrent, taken, verified, files }, &info))
         }
     }
 }
@@ -373,6 +385,11 @@ impl Member {
         match event {
             StorageEvent::Verified { piece, digests } => self.on_verified(piece, digests).await,
             StorageEvent::Corrupt { piece, digests } => self.on_corrupt(piece, &digests).await,
+            StorageEvent::Failed { error: StorageError::GivenUp, .. }
+            | StorageEvent::CheckFailed(StorageError::GivenUp) => {
+                self.end_storage();
+                Ok(())
+            }
             StorageEvent::Failed { piece, error } => {
                 self.fail_piece(piece);
                 self.tell(MemberEvent::Failed(error));
@@ -389,6 +406,15 @@ impl Member {
                 self.tell(MemberEvent::Failed(error));
                 Ok(())
             }
+        }
+    }
+
+    /// Storage lost work by a mistake of ours, as if it had died itself: it is started again, so often.
+    fn end_storage(&self) {
+        if let Phase::Checking(transfer) | Phase::Transfer(transfer) = &self.phase
+            && let Some(storage) = &transfer.storage
+        {
+            storage.kill();
         }
     }
 
@@ -451,7 +477,7 @@ impl Member {
         self.flush();
     }
 
-    fn mark_dirty(&mut self) {
+    pub(super) fn mark_dirty(&mut self) {
         let interval = self.node.settings().engine.disk.resume_flush_interval;
         let Phase::Transfer(transfer) = &mut self.phase else { return };
         transfer.dirty = true;

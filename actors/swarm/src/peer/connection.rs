@@ -492,6 +492,8 @@ impl Connection {
                 self.out.push_run(Run { bytes, payload });
                 Ok(())
             }
+            // A mistake of ours, which is not the torrent's: this connection ends.
+            Err(error @ StorageError::GivenUp) => Err(error.into()),
             Err(error) => {
                 let now = self.env.now();
                 self.args.up.refund(now, payload);

@@ -124,6 +124,15 @@ impl Entry {
         Listed { snapshot, actor }
     }
 
+    /// Bytes of memory that a torrent without an actor takes, at least.
+    #[cfg(test)]
+    fn memory(&self) -> usize {
+        let record = &self.record;
+        let settings = &record.settings;
+        let trackers: usize = settings.trackers.iter().map(String::len).sum();
+        size_of::<Self>() + record.name.len() + settings.priorities.len() + trackers
+    }
+
     fn shown_state(&self, seeding: &SeedingConfig) -> TorrentState {
         if let Some(state) = self.state {
             return state;
@@ -141,5 +150,20 @@ impl Entry {
         } else {
             TorrentState::Downloading
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use control::TorrentId;
+
+    use super::*;
+
+    #[test]
+    fn a_torrent_without_an_actor_takes_less_than_a_kibibyte() {
+        let mut record = TorrentRecord::new(TorrentId([1; 20]), 0);
+        record.name = "a name of fifty characters, as torrents often have".to_owned();
+        let entry = Entry::new(record);
+        assert!(entry.memory() < 1024, "{} bytes", entry.memory());
     }
 }

@@ -147,11 +147,54 @@ fn disk_jobs_that_panic_are_done_again() {
         let host = [pair.leech, pair.seed][host];
         let disk = pair.lab.world.disk(host).clone();
         disk.set_faults(DiskFaults { jobs_panic: true, ..DiskFaults::default() });
-        pair.lab.run(0.02);
+        pair.lab.run(0.2);
         disk.set_faults(DiskFaults::default());
         pair.ends_well();
         assert_eq!(errors(&pair.lab, host), []);
     }
+}
+
+#[test]
+fn disk_jobs_that_go_on_to_panic_end_the_torrent_in_error() {
+    let mut pair = Pair::new();
+    let disk = pair.lab.world.disk(pair.leech).clone();
+    disk.set_faults(DiskFaults { jobs_panic: true, ..DiskFaults::default() });
+    for id in [pair.victim.id, pair.other.id] {
+        pair.lab.until_state(pair.leech, id, TorrentState::Error, 60);
+    }
+    let of_seed = pair.lab.detail(pair.seed, pair.victim.id).torrent;
+    assert!(of_seed.uploaded_bytes < 2 * pair.victim.len(), "{of_seed:?}");
+    disk.set_faults(DiskFaults::default());
+    for id in [pair.victim.id, pair.other.id] {
+        pair.lab.command(pair.leech, Command::Start(id)).unwrap();
+        let peers = vec![Lab::address(pair.seed)];
+        pair.lab.command(pair.leech, Command::AddPeers { id, peers }).unwrap();
+    }
+    pair.ends_well();
+}
+
+#[test]
+fn a_hash_worker_that_panics_works_on() {
+    let mut pair = Pair::new();
+    pair.lab.ask(pair.leech, |swarm| async move { swarm.node_parts().disk.panic_hasher() });
+    pair.lab.run(0.2);
+    pair.ends_well();
+    assert_eq!(errors(&pair.lab, pair.leech), []);
+}
+
+#[test]
+fn a_recheck_begins_again_when_its_storage_panics() {
+    let mut lab = Lab::new(3);
+    let host = lab.host("seed");
+    let sample = Sample::single("sample", 20_000_000, PIECE);
+    lab.put(host, &sample);
+    let delay = std::time::Duration::from_millis(100);
+    lab.world.disk(host).set_faults(DiskFaults { delay, ..DiskFaults::default() });
+    lab.add(host, &sample, &[]);
+    lab.until(host, sample.id, 10, |detail| detail.torrent.checked.is_some_and(|part| part > 0.0));
+    panic_at(&mut lab, host, sample.id, Victim::Member(Inner::Storage));
+    lab.until_whole(host, &sample, 60);
+    assert_eq!(errors(&lab, host), []);
 }
 
 #[test]

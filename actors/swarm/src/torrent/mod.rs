@@ -698,7 +698,7 @@ impl Torrent {
         self.record.downloaded_bytes = totals.down;
         self.record.uploaded_bytes = totals.up;
         let mut changes = vec![Change::update(self.record.clone())];
-        if let Some(Checkpoint { bytes }) = checkpoint {
+        if let Some(Checkpoint { bytes, .. }) = checkpoint {
             self.checkpoint = Some(bytes.clone());
             changes.push(Change::SetCheckpoint(self.record.id, bytes));
         }

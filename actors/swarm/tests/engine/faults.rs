@@ -72,6 +72,25 @@ fn a_read_only_disk_ends_the_torrent_in_error() {
 }
 
 #[test]
+fn what_was_lost_after_a_failed_flush_is_downloaded_again() {
+    let (mut lab, seed, leech, sample) = pair(2_000_000);
+    lab.world.set_cut(seed, leech, true);
+    lab.run(0.2);
+    let disk = lab.world.disk(leech).clone();
+    let broken = DiskFaults { writes_fail: true, ..DiskFaults::default() };
+    disk.set_faults(broken);
+    lab.until_state(leech, sample.id, TorrentState::Error, 5);
+    // What was written and never synced is lost, as a system may do.
+    let mut bytes = lab.file(leech, "sample").expect("a file");
+    bytes.fill(0);
+    disk.set_faults(DiskFaults::default());
+    disk.put("/data/downloads/sample", &bytes);
+    lab.world.set_cut(seed, leech, false);
+    restart(&mut lab, leech, &sample, &[seed]);
+    lab.until_whole(leech, &sample, 30);
+}
+
+#[test]
 fn a_seed_that_cannot_read_ends_in_error_and_serves_again_when_repaired() {
     let (mut lab, seed, leech, sample) = pair(2_000_000);
     let disk = lab.world.disk(seed).clone();
