@@ -14,8 +14,8 @@ const SEED_VAR: &str = "ENGINE_TEST_SEED";
 /// Before the hash in a child's output.
 const MARK: &str = "trace hash: ";
 
-/// One seed, two leeches that find each other, one of them killed in the middle and restarted, and a
-/// torrent that is removed while it is busy.
+/// One seed, leeches that find each other, one of them by a link alone, one killed in the middle and
+/// restarted, and a torrent that is removed while it is busy with several peers.
 fn scenario(seed: u64) -> String {
     let mut lab = Lab::new(seed);
     if std::env::var_os("ENGINE_TEST_TRACE").is_some() {
@@ -26,6 +26,10 @@ fn scenario(seed: u64) -> String {
     lab.seed(seed, &sample);
     lab.add(leech, &sample, &[seed]);
     lab.add(other, &sample, &[seed, leech]);
+    let by_link = lab.host("by-link");
+    lab.add_with(by_link, &sample, &[seed, leech, other], |add| {
+        add.source = control::Source::Magnet(sample.magnet());
+    });
     lab.run(0.25);
     lab.kill(leech, Kill::Power);
     lab.run(0.2);
@@ -34,6 +38,7 @@ fn scenario(seed: u64) -> String {
     lab.start(leech);
     lab.until_whole(leech, &sample, 120);
     lab.until_whole(other, &sample, 120);
+    lab.until_whole(by_link, &sample, 120);
     lab.ask(seed, |swarm| async move { swarm.shutdown().await });
     lab.run(5.0);
     if let Some(path) = std::env::var_os("ENGINE_TEST_TRACE") {
