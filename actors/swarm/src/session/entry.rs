@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) may_run: bool,
     /// All of it is to be hashed at the next start.
     pub(super) recheck: bool,
+    /// A user started it while its actor was ending: the error that it ends with is forgiven.
+    pub(super) forgiven: bool,
     /// What to do as soon as its actor is there.
     pub(super) after_start: Option<Then>,
     /// Counts its events.
@@ -87,6 +89,7 @@ impl Entry {
             state: None,
             may_run: false,
             recheck: false,
+            forgiven: false,
             after_start: None,
             seq: 0,
             peers: Vec::new(),

@@ -288,6 +288,7 @@ impl Session {
         entry.record.desired = desired;
         if desired == Desired::Running {
             entry.record.error = None;
+            entry.forgiven = matches!(entry.life, Life::Closing { .. });
         }
         let changes = vec![Change::update(entry.record.clone())];
         self.store(changes, reply);
@@ -465,6 +466,9 @@ impl Session {
                 entry.adopt(*record);
                 entry.seq = seq;
                 entry.state = None;
+                if std::mem::take(&mut entry.forgiven) {
+                    entry.record.error = None;
+                }
                 let life = std::mem::replace(&mut entry.life, Life::Passive { wake_at: None });
                 let (actor, then, pending) = match life {
                     Life::Closing { actor, then, pending } => (actor, then, pending),

@@ -1,7 +1,8 @@
 //! Disks that are full, broken or read-only, and files that change beneath a torrent.
 
-use control::{Command, Reply, TorrentState};
+use control::{Command, Engine, EventKind, Reply, TorrentState};
 use env::sim::{DiskFaults, HostId, LinkConfig};
+use futures_util::StreamExt;
 
 use crate::lab::{Lab, Sample};
 
@@ -87,6 +88,25 @@ fn what_was_lost_after_a_failed_flush_is_downloaded_again() {
     disk.put("/data/downloads/sample", &bytes);
     lab.world.set_cut(seed, leech, false);
     restart(&mut lab, leech, &sample, &[seed]);
+    lab.until_whole(leech, &sample, 30);
+}
+
+#[test]
+fn a_start_that_comes_while_a_failed_torrent_ends_is_heard() {
+    let (mut lab, seed, leech, sample) = pair(2_000_000);
+    let (id, disk) = (sample.id, lab.world.disk(leech).clone());
+    let peers = vec![Lab::address(seed)];
+    let started = lab.ask(leech, move |swarm| async move {
+        let mut events = swarm.events();
+        disk.set_faults(DiskFaults { writes_fail: true, ..DiskFaults::default() });
+        let failed = EventKind::State { state: TorrentState::Error };
+        while events.next().await.is_some_and(|event| event.kind != failed) {}
+        disk.set_faults(DiskFaults::default());
+        swarm.command(Command::Start(id)).await
+    });
+    assert_eq!(started, Ok(Reply::Done));
+    lab.until_state(leech, id, TorrentState::Downloading, 5);
+    lab.command(leech, Command::AddPeers { id, peers }).expect("a torrent");
     lab.until_whole(leech, &sample, 30);
 }
 
