@@ -145,7 +145,7 @@ fn changed_while_stopped(change: impl Fn(&mut Vec<u8>)) {
     let got = lab.detail(leech, sample.id).torrent;
     assert_eq!(got.have_bytes, detail.have_bytes, "what is right is served, and no more");
     let anomalies = lab.events(leech).into_iter();
-    let anomalies = anomalies.filter(|kind| matches!(kind, control::EventKind::Anomaly { .. }));
+    let anomalies = anomalies.filter(|kind| matches!(kind, EventKind::Anomaly { .. }));
     assert_eq!(anomalies.count(), 0);
     lab.seed(other, &sample);
     let peers = vec![Lab::address(other)];
