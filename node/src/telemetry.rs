@@ -13,6 +13,10 @@ use crate::progress::Screen;
 /// The variable that names levels by module, as all programs with `tracing` read it.
 const VARIABLE: &str = "RUST_LOG";
 
+/// The actor library opens a span around each message, whose number would stand in every line and tell
+/// nobody anything. Whoever wants it names `ractor` in the levels.
+const QUIET: &str = "ractor=warn";
+
 /// Begins to write log lines.
 ///
 /// Which: as `-v` and `-q` say, else as `RUST_LOG` says, else as `[log]` says.
@@ -28,7 +32,7 @@ pub(crate) fn start(global: &Global, log: &LogConfig, screen: &Screen) -> Result
         (None, None) => (log.level.as_str(), "log.level"),
     };
     let filter = EnvFilter::builder()
-        .parse(levels)
+        .parse(format!("{QUIET},{levels}"))
         .map_err(|error| Failure::usage(format_args!("{from} = {levels:?}: {error}")))?;
     let is_terminal = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
