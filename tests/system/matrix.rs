@@ -75,8 +75,8 @@ fn playable(case: &Case) -> bool {
         Meeting::DownloadDials => download.dials(),
         Meeting::SeedDials => seed.dials(),
     };
-    // Of the two selections of MSE it takes either from others, and between two of it RC4.
-    let forced = seed.name() != download.name() || *encryption != Encryption::MsePlaintext;
+    // Of the two selections of MSE it takes either from others; two of it select plaintext.
+    let forced = seed.name() != download.name() || *encryption != Encryption::MseRc4;
     dialling_works
         && forced
         && seed.can(Role::Seed, seed_dials, *encryption)
