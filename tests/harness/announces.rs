@@ -117,7 +117,7 @@ fn serve(stream: TcpStream, answer: &[u8], seen: &Mutex<Vec<Announce>>) -> Resul
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut lines = BufReader::new(&stream).lines();
     let request = lines.next().context("no request")??;
-    while lines.next().context("no end of the header")?? != "" {}
+    while !lines.next().context("no end of the header")??.is_empty() {}
     let query = request.split(' ').nth(1).and_then(|target| target.split_once('?'));
     let (_, query) = query.context("no query")?;
     let value = |name: &str| {

@@ -117,7 +117,7 @@ fn port_taken(scene: &Scene) -> Result<()> {
     sample.write_to(&job.dir)?;
     let mut seed = Torrentedge.start(Role::Seed, &job)?;
     seed.wait_complete(&Deadline::seconds(20))?;
-    let second = Job { label: "second".to_owned(), ..job.clone() };
+    let second = Job { label: "second".to_owned(), ..job };
     let mut second = Torrentedge.start(Role::Seed, &second)?;
     let said = second.process.expect_exit(1, &Deadline::seconds(15))?;
     ensure!(said.contains(&PORT.to_string()), "it does not name the port: {said}");

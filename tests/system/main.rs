@@ -12,6 +12,7 @@
     reason = "tests drive real processes on the real clock, and may panic"
 )]
 
+mod attacks;
 mod commands;
 mod hostile;
 mod interop;

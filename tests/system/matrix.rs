@@ -68,17 +68,22 @@ fn sides(other: &'static dyn Client) -> Vec<(&'static dyn Client, &'static dyn C
 
 /// Whether both can do what the case asks of them.
 fn playable(case: &Case) -> bool {
-    let Case { seed, download, encryption, meeting, .. } = case;
+    let Case { seed, download, encryption, form, meeting, .. } = case;
     let seed_dials = *meeting == Meeting::SeedDials;
     let dialling_works = match meeting {
         Meeting::HttpTracker | Meeting::UdpTracker => true,
         Meeting::DownloadDials => download.dials(),
         Meeting::SeedDials => seed.dials(),
     };
-    // Of the two selections of MSE it takes either from others, and between two of it RC4.
-    let forced = seed.name() != download.name() || *encryption != Encryption::MsePlaintext;
+    // Of the two selections of MSE it takes either from others; two of it select plaintext.
+    let forced = seed.name() != download.name() || *encryption != Encryption::MseRc4;
+    // Without metadata webtorrent announces `left=NaN` over HTTP, which opentracker refuses.
+    let announces = download.name() != Webtorrent.name()
+        || *form != Form::Magnet
+        || *meeting != Meeting::HttpTracker;
     dialling_works
         && forced
+        && announces
         && seed.can(Role::Seed, seed_dials, *encryption)
         && download.can(Role::Download, !seed_dials, *encryption)
 }

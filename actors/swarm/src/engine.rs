@@ -80,10 +80,7 @@ impl Swarm {
                 let (events, queue) = mpsc::unbounded_channel();
                 let args = PublisherArgs { env: env.clone(), log, queue };
                 let started = Actor::spawn(None, PublisherActor, args).await;
-                (
-                    Some(started.map_err(|error| StartError::Session(why(error)))?.0),
-                    Some(events),
-                )
+                (Some(started.map_err(|error| StartError::Session(why(error)))?.0), Some(events))
             }
             None => (None, None),
         };

@@ -123,9 +123,6 @@ pub enum Violation {
     /// A piece that the torrent does not have.
     #[error("piece {0} is not in the torrent")]
     NoSuchPiece(PieceIndex),
-    /// A have-all or have-none after the peer had told what it has.
-    #[error("a late have-all or have-none")]
-    LateBitfield,
     /// A bitfield that does not fit the torrent.
     #[error("a bitfield of wrong length or with spare bits")]
     BadBitfield,

@@ -113,7 +113,7 @@ impl Session {
         bits: &[u8],
         actions: &mut Vec<Action>,
     ) -> Result<(), Violation> {
-        if self.close_bitfield().is_err() {
+        if self.is_late() {
             return self.on_late_bitfield(now, bits, actions);
         }
         self.pieces.set_bits(bits, self.config.layout.map_or(0, |layout| layout.piece_count))?;
@@ -148,11 +148,18 @@ impl Session {
 
     pub(super) fn on_all_or_none(
         &mut self,
+        now: Time,
         all: bool,
         actions: &mut Vec<Action>,
     ) -> Result<(), Violation> {
         self.need_fast(if all { "have all" } else { "have none" })?;
-        self.close_bitfield()?;
+        if self.is_late() {
+            self.pay(now, COST_FLIP)?;
+            // webtorrent says that it has none when it has the metadata; it takes nothing back.
+            if !all || self.pieces.is_all() {
+                return Ok(());
+            }
+        }
         self.pieces.set_all_or_none(all);
         actions.extend(self.pieces.update().map(Action::Has));
         Ok(())
@@ -167,11 +174,10 @@ impl Session {
         }
     }
 
-    fn close_bitfield(&mut self) -> Result<(), Violation> {
-        match std::mem::replace(&mut self.flags.bitfield_open, false) {
-            true => Ok(()),
-            false => Err(Violation::LateBitfield),
-        }
+    /// Whether the peer has told before what it has, or asked for something. By BEP 3 it is too late
+    /// then, but some do it, and mean it well.
+    const fn is_late(&mut self) -> bool {
+        !std::mem::replace(&mut self.flags.bitfield_open, false)
     }
 
     fn send_bitfield(&mut self, now: Time, bits: &Bitfield) {

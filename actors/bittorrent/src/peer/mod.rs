@@ -344,8 +344,8 @@ impl Session {
                 actions.push(Action::DhtPort(port));
                 self.pay(now, COST_FLIP)
             }
-            Message::HaveAll => self.on_all_or_none(true, actions),
-            Message::HaveNone => self.on_all_or_none(false, actions),
+            Message::HaveAll => self.on_all_or_none(now, true, actions),
+            Message::HaveNone => self.on_all_or_none(now, false, actions),
             Message::SuggestPiece(piece) => self.on_suggest(now, piece, actions),
             Message::RejectRequest(block) => self.on_reject(now, block, actions),
             Message::AllowedFast(piece) => self.on_allowed_fast(now, piece, actions),
