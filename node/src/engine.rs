@@ -1,5 +1,6 @@
 //! Starting an engine: its runtime, its world, its store and its log.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use swarm::{Foundation, Settings, Swarm};
 use crate::failure::Failure;
 use crate::shutdown::Requests;
 
+/// The file by which a process has a directory for itself.
+const LOCK_FILE: &str = "lock";
 /// Threads that still read or write when all else has ended get this time.
 const THREADS_END: Duration = Duration::from_secs(5);
 
@@ -58,6 +61,36 @@ pub(crate) async fn start(
         data_dir: home(&config.node.data_dir),
     };
     Swarm::start(Foundation { env, settings, store, log }).await.map_err(Failure::failed)
+}
+
+/// Takes a directory for this process alone, until the file that is returned is closed.
+///
+/// # Errors
+///
+/// Another process has it, or the file cannot be made.
+pub(crate) fn take(directory: &Path) -> Result<File, Failure> {
+    std::fs::create_dir_all(directory).map_err(|error| Failure::file(directory, "make", &error))?;
+    let path = directory.join(LOCK_FILE);
+    let file = File::create(&path).map_err(|error| Failure::file(&path, "make", &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let directory = directory.display();
+            Err(Failure::failed(format_args!(
+                "another torrentedge is at work in {directory}: end it, or choose another directory"
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(Failure::file(&path, "lock", &error)),
+    }
+}
+
+/// Takes the node's directory for this process alone.
+///
+/// # Errors
+///
+/// As [`take`].
+pub(crate) fn take_data_dir(config: &Config) -> Result<File, Failure> {
+    take(&home(&config.node.data_dir))
 }
 
 /// Opens the store that the configuration names.

@@ -27,6 +27,7 @@ pub(crate) fn run(global: &Global, flags: &ConfigFlags, screen: &Screen) -> Resu
 fn serve(config: &Config) -> Result<(), Failure> {
     engine::run(async move {
         let mut requests = engine::requests()?;
+        let _lock = engine::take_data_dir(config)?;
         let store = engine::open_store(config)?;
         let log = engine::open_log(config)?;
         let swarm = engine::start(config, store, Some(log)).await?;

@@ -3,6 +3,7 @@
 //! The flags become settings of the configuration and a torrent to be added; [`transfer`] is where the
 //! engine is given both.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ use crate::{engine, startup};
 
 /// Where downloads that are not complete remember what is there, below their directory.
 const KEPT_DIR: &str = ".torrentedge";
+/// The store in the directory of one of them.
+const KEPT_STORE: &str = "store.sqlite";
 /// What is shown is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -130,26 +133,26 @@ fn transfer(job: Job, screen: &Screen) -> Result<(), Failure> {
 /// in the directory that it goes to.
 struct Kept {
     store: Arc<dyn TorrentStore>,
-    path: Option<PathBuf>,
+    /// The directory of this download alone, which nobody else is at work in while the file is open.
+    place: Option<(PathBuf, File)>,
 }
 
 impl Kept {
     /// A download has a store of its own, by its source; a seed has nothing to lose.
     fn open(job: &Job) -> Result<Self, Failure> {
         let Some(directory) = job.add.settings.download_dir.as_ref().filter(|_| job.resumes) else {
-            return Ok(Self { store: Arc::new(MemoryStore::new()), path: None });
+            return Ok(Self { store: Arc::new(MemoryStore::new()), place: None });
         };
-        let directory = directory.join(KEPT_DIR);
-        std::fs::create_dir_all(&directory)
-            .map_err(|error| Failure::file(&directory, "make", &error))?;
         let name: String =
             source_name(&job.add.source).iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = directory.join(name + ".sqlite");
+        let directory = directory.join(KEPT_DIR).join(name);
+        let lock = engine::take(&directory)?;
+        let path = directory.join(KEPT_STORE);
         let store = SqliteStore::open(&path).map_err(|error| {
             let path = path.display();
             Failure::failed(format_args!("{path}: {error}; remove it to begin anew"))
         })?;
-        Ok(Self { store: Arc::new(store), path: Some(path) })
+        Ok(Self { store: Arc::new(store), place: Some((directory, lock)) })
     }
 
     fn store(&self) -> Arc<dyn TorrentStore> {
@@ -158,16 +161,12 @@ impl Kept {
 
     /// Nothing is left to be gone on with.
     fn remove(&self) {
-        let Some(path) = &self.path else { return };
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            let mut file = path.clone().into_os_string();
-            file.push(suffix);
-            // Most of them are not there.
-            let _ = std::fs::remove_file(file);
-        }
-        if let Some(directory) = path.parent() {
-            // Others may be at work in it.
-            let _ = std::fs::remove_dir(directory);
+        let Some((directory, _)) = &self.place else { return };
+        // All that is in it is ours. What cannot be removed does no harm.
+        let _ = std::fs::remove_dir_all(directory);
+        if let Some(kept) = directory.parent() {
+            // Other downloads may be at work in it.
+            let _ = std::fs::remove_dir(kept);
         }
     }
 }
