@@ -75,8 +75,8 @@ fn playable(case: &Case) -> bool {
         Meeting::DownloadDials => download.dials(),
         Meeting::SeedDials => seed.dials(),
     };
-    // Of the two selections of MSE it takes either from others; two of it select plaintext.
-    let forced = seed.name() != download.name() || *encryption != Encryption::MseRc4;
+    // Of the two selections of MSE it takes either from others; between two of it RC4.
+    let forced = seed.name() != download.name() || *encryption != Encryption::MsePlaintext;
     // Without metadata webtorrent announces `left=NaN` over HTTP, which opentracker refuses.
     let announces = download.name() != Webtorrent.name()
         || *form != Form::Magnet

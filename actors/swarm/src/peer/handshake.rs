@@ -90,11 +90,13 @@ fn policy(node: &Node) -> Policy {
     }
 }
 
-/// What may follow an encrypted handshake: whoever requires encryption means all of the connection.
-fn methods(node: &Node) -> Methods {
+/// What we select behind an encrypted handshake if the peer leaves it to us: plaintext costs nothing, but
+/// whoever requires encryption means all of the connection. Either is taken from others: some clients
+/// take only one of the two.
+fn preferred(node: &Node) -> Method {
     match policy(node) {
-        Policy::Require => Methods::Rc4,
-        Policy::Plain | Policy::Prefer => Methods::Both,
+        Policy::Require => Method::Rc4,
+        Policy::Plain | Policy::Prefer => Method::Plaintext,
     }
 }
 
@@ -155,8 +157,7 @@ async fn dial_encrypted(
     address: SocketAddr,
 ) -> Result<Shaken, Error> {
     let mut hand = connect(node, address).await?;
-    let methods = methods(node);
-    let mut machine = Initiator::new(&ours(identity), methods, &mut node.env().secrets());
+    let mut machine = Initiator::new(&ours(identity), Methods::Both, &mut node.env().secrets());
     loop {
         let progress = machine.receive(&mut hand.received)?;
         // What was read may have an answer that the peer waits for.
@@ -254,9 +255,8 @@ impl Hand {
     }
 
     async fn answer_encrypted(&mut self, node: &Node) -> Result<(), Error> {
-        // Plaintext behind the handshake costs nothing; whoever wants RC4 offers only that.
-        let methods = methods(node);
-        let mut machine = Responder::new(methods, Method::Plaintext, &mut node.env().secrets());
+        let mut machine =
+            Responder::new(Methods::Both, preferred(node), &mut node.env().secrets());
         loop {
             let progress = machine.receive(&mut self.received)?;
             self.send(machine.transmit()).await?;
