@@ -22,6 +22,11 @@ const PIECE_LEN: u32 = 16 * 1024;
 const SIZE_MAX: u32 = 10_000_000;
 /// A peer that sends nothing for this time loses its slot.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A peer that is not done after this time gives way to one that waits, so that slow liars do not hold
+/// all slots. The time doubles with each that gave way: what an honest slow peer needs, it gets at last.
+const TURN: Duration = Duration::from_secs(10);
+/// The longest turn.
+const TURN_MAX: Duration = Duration::from_secs(640);
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,8 @@ struct Attempt {
     asked: u32,
     received: u32,
     at: Time,
+    /// When it gives way, if another waits.
+    until: Time,
 }
 
 /// The fetch of one info dictionary.
@@ -47,6 +54,8 @@ pub(crate) struct MetadataFetch {
     attempts: BTreeMap<PeerKey, Attempt>,
     /// Peers that have it and are not asked yet, with the size that they state, in order of arrival.
     waiting: Vec<(PeerKey, u32)>,
+    /// Peers that were not done at the end of their turn.
+    slow: u32,
 }
 
 impl MetadataFetch {
@@ -98,14 +107,19 @@ impl MetadataFetch {
 
     /// When [`MetadataFetch::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.attempts.values().map(|attempt| attempt.at + PATIENCE).min()
+        let others_wait = !self.waiting.is_empty();
+        self.attempts.values().map(|attempt| attempt.due(others_wait)).min()
     }
 
-    /// Gives the slots of silent peers to others; the silent ones wait for another turn.
+    /// Gives the slots of silent and slow peers to others; they wait for another turn.
     pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Vec<Step>) {
-        let silent = self.attempts.extract_if(.., |_, attempt| now >= attempt.at + PATIENCE);
-        let silent: Vec<_> = silent.map(|(key, attempt)| (key, attempt.size)).collect();
-        self.waiting.extend(silent);
+        let others_wait = !self.waiting.is_empty();
+        let over = self.attempts.extract_if(.., |_, attempt| now >= attempt.due(others_wait));
+        let over: Vec<_> = over.map(|(key, attempt)| (key, attempt.size, attempt.until)).collect();
+        for (key, size, until) in over {
+            self.slow += u32::from(now >= until);
+            self.waiting.push((key, size));
+        }
         self.begin(now, out);
     }
 
@@ -113,7 +127,9 @@ impl MetadataFetch {
         while self.attempts.len() < PEERS_MAX && !self.waiting.is_empty() {
             let (key, size) = self.waiting.remove(0);
             let pieces = vec![None; size.div_ceil(PIECE_LEN) as usize];
-            let mut attempt = Attempt { size, pieces, asked: 0, received: 0, at: now };
+            let turn = TURN.saturating_mul(1 << self.slow.min(16)).min(TURN_MAX);
+            let until = now + turn;
+            let mut attempt = Attempt { size, pieces, asked: 0, received: 0, at: now, until };
             out.extend(attempt.ask(key));
             self.attempts.insert(key, attempt);
         }
@@ -121,6 +137,12 @@ impl MetadataFetch {
 }
 
 impl Attempt {
+    /// When its slot goes to another.
+    fn due(&self, others_wait: bool) -> Time {
+        let silent = self.at + PATIENCE;
+        if others_wait { silent.min(self.until) } else { silent }
+    }
+
     /// Asks for as many pieces more as may be asked for at once.
     fn ask(&mut self, key: PeerKey) -> Option<Step> {
         let count = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
@@ -235,6 +257,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn slow_peers_do_not_keep_others_out() {
+        let (mut fetch, mut out) = (MetadataFetch::default(), Vec::new());
+        (0..4).for_each(|n| fetch.offered(PeerKey(n), 500 * PIECE_LEN, Time::ZERO, &mut out));
+        let mut now = Time::ZERO;
+        let mut asked_at = None;
+        for n in 0..8 {
+            now += Duration::from_secs(3);
+            out.clear();
+            fetch.handle_timeout(now, &mut out);
+            if out.iter().any(|step| matches!(step, Step::Ask(PeerKey(3), _))) {
+                asked_at.get_or_insert(now);
+            }
+            for slow in 0..3 {
+                fetch.received(PeerKey(slow), (n, 500 * PIECE_LEN, piece(16_384)), now, &mut out);
+            }
+        }
+        assert!(asked_at.is_some_and(|at| at <= Time::from_secs(13)), "{asked_at:?}");
     }
 
     #[test]
