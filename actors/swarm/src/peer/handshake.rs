@@ -255,8 +255,7 @@ impl Hand {
     }
 
     async fn answer_encrypted(&mut self, node: &Node) -> Result<(), Error> {
-        let mut machine =
-            Responder::new(Methods::Both, preferred(node), &mut node.env().secrets());
+        let mut machine = Responder::new(Methods::Both, preferred(node), &mut node.env().secrets());
         loop {
             let progress = machine.receive(&mut self.received)?;
             self.send(machine.transmit()).await?;
