@@ -102,11 +102,18 @@ pub struct Limits {
 /// Takes O(n log n).
 #[must_use]
 pub fn schedule(torrents: &[Queued], limits: Limits) -> BTreeSet<TorrentId> {
-    let mut queue: Vec<&Queued> = torrents.iter().filter(|of| of.wish != Wish::Nothing).collect();
-    queue.sort_unstable_by_key(|of| (of.wish, of.position, Reverse(of.runs), of.id));
+    let mut queue: Vec<_> = torrents
+        .iter()
+        .filter(|of| of.wish != Wish::Nothing)
+        // The first bytes decide almost always, and cost less to compare than all of them.
+        .map(|of| (of.wish, of.position, Reverse(of.runs), first_bytes(of.id), of))
+        .collect();
+    queue.sort_unstable_by_key(|&(wish, position, runs, first, of)| {
+        (wish, position, runs, first, of.id)
+    });
     let (mut downloads, mut seeds) = (0, 0);
     let mut running = BTreeSet::new();
-    for torrent in queue {
+    for (.., torrent) in queue {
         if limits.total.is_some_and(|limit| running.len() >= limit) {
             break;
         }
@@ -120,6 +127,10 @@ pub fn schedule(torrents: &[Queued], limits: Limits) -> BTreeSet<TorrentId> {
         }
     }
     running
+}
+
+fn first_bytes(id: TorrentId) -> u64 {
+    id.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ const TORRENT_POLICY: Policy = Policy::PERMANENT;
 const SCHEDULE_AFTER: Duration = Duration::from_millis(5);
 /// and so much more for each torrent, for a look takes time for each. With 10,000 torrents a node that
 /// changes all the time spends a twentieth of a core on it.
-const SCHEDULE_MORE: Duration = Duration::from_micros(10);
+const SCHEDULE_MORE: Duration = Duration::from_micros(20);
 /// Torrents that are brought to life at once by the queue; the next follow when these are there.
 const STARTING_MAX: usize = 16;
 /// Messages that wait for a torrent that is on its way.
@@ -518,8 +518,8 @@ impl Session {
         let queued: Vec<_> = queued.collect();
         let running = queue::running(&queued, &self.node.settings().engine.queue);
         let (mut stop, mut start) = (Vec::new(), Vec::new());
-        for one in &queued {
-            let Some(entry) = self.torrents.get_mut(&one.id) else { continue };
+        // In the same order as above: nothing is looked up.
+        for (one, entry) in queued.iter().zip(self.torrents.values_mut()) {
             entry.may_run = running.contains(&one.id);
             match (&entry.life, entry.may_run) {
                 (Life::Active { .. } | Life::Starting { .. }, false)
@@ -722,10 +722,13 @@ impl Session {
 
     /// Gives a torrent the addresses that a user named; until it may run they wait.
     fn add_peers(&mut self, id: TorrentId) {
+        if self.torrents.get(&id).is_none_or(|entry| entry.peers.is_empty()) {
+            return;
+        }
         // It may have been started just now.
         self.reschedule();
         let Some(entry) = self.torrents.get_mut(&id) else { return };
-        if entry.peers.is_empty() || matches!(entry.life, Life::Passive { .. }) && !entry.may_run {
+        if matches!(entry.life, Life::Passive { .. }) && !entry.may_run {
             return;
         }
         let peers = std::mem::take(&mut entry.peers);
