@@ -27,6 +27,9 @@ REST_S = 0.4
 
 STOP_GRACE_S = 10
 
+# Before the bench binds itself to one of them.
+ALL_CORES = os.sched_getaffinity(0)
+
 
 @dataclass(frozen=True)
 class Cpu:
@@ -73,7 +76,8 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, **(env or {})},
-                preexec_fn=(lambda: os.sched_setaffinity(0, {core})) if core is not None else None,
+                # The bench has bound itself to a core, and its children would inherit that.
+                preexec_fn=lambda: os.sched_setaffinity(0, ALL_CORES if core is None else {core}),
             )
         self.pid = self.popen.pid
         self._pidfd = os.pidfd_open(self.pid)
