@@ -99,13 +99,20 @@ async fn settings_change_one_by_one_and_trackers_are_not_shown() {
 async fn actions_become_commands() {
     let scene = Scene::new().await;
     let path = format!("/api/v1/torrents/{}", scene.engine.put(7, 1, &[]));
-    for action in ["start", "stop", "recheck", "reannounce"] {
+    let actions = ["start", "stop", "recheck", "pause-recheck", "resume-recheck", "reannounce"];
+    for action in actions {
         let answer = scene.send(&format!("POST {path}/actions/{action}"), &[], b"").await;
         assert_eq!((answer.status, answer.body.len()), (204, 0), "{action}");
     }
     let id = TorrentId([7; 20]);
-    let expected =
-        [Command::Start(id), Command::Stop(id), Command::Verify(id), Command::Reannounce(id)];
+    let expected = [
+        Command::Start(id),
+        Command::Stop(id),
+        Command::Verify(id),
+        Command::PauseVerify { id, paused: true },
+        Command::PauseVerify { id, paused: false },
+        Command::Reannounce(id),
+    ];
     assert_eq!(*scene.engine.commands.lock().unwrap(), expected);
     let unknown = format!("POST /api/v1/torrents/{}/actions/start", "ab".repeat(20));
     assert_eq!(scene.send(&unknown, &[], b"").await.problem(), "not-found");

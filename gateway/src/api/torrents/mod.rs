@@ -7,7 +7,7 @@ mod settings;
 
 use std::sync::Arc;
 
-use control::{Command, RemoveTorrent};
+use control::{Command, RemoveTorrent, TorrentId};
 use serde::Deserialize;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -75,13 +75,16 @@ async fn remove(hash: &str, call: &Call, context: &Context) -> Answer {
 }
 
 async fn act(hash: String, action: String, call: Call, context: Arc<Context>) -> Answer {
-    let to_command = match action.as_str() {
+    let to_command: fn(TorrentId) -> Command = match action.as_str() {
         "start" => Command::Start,
         "stop" => Command::Stop,
         "recheck" => Command::Verify,
+        "pause-recheck" => |id| Command::PauseVerify { id, paused: true },
+        "resume-recheck" => |id| Command::PauseVerify { id, paused: false },
         "reannounce" => Command::Reannounce,
         _ => {
-            let actions = "the actions are start, stop, recheck and reannounce";
+            let actions = "the actions are start, stop, recheck, pause-recheck, resume-recheck \
+                           and reannounce";
             return Err(Problem::new(Kind::NoRoute, actions));
         }
     };
