@@ -435,7 +435,6 @@ impl Member {
     fn flush(&mut self) {
         let Phase::Transfer(transfer) = &mut self.phase else { return };
         let Some(storage) = transfer.storage.clone() else { return };
-        transfer.dirty = false;
         let ask = transfer.flush_of(storage, Taken::Running);
         let myself = self.myself.clone();
         self.tasks.retain(|task| !task.is_finished());

@@ -56,8 +56,6 @@ pub(super) struct Transfer {
     /// Pieces that were made durable. A piece whose flush failed is not among them, even if a later
     /// flush succeeds: the system may have dropped what it could not write.
     pub(super) durable: Bitfield,
-    /// Verified pieces are not durable yet.
-    pub(super) dirty: bool,
     suspects: Suspects,
     pieces: BTreeMap<PieceIndex, OpenPiece>,
     /// Takes further small pieces, so many bytes of them.
@@ -104,7 +102,6 @@ impl Transfer {
             storage: None,
             recheck: Bitfield::new(layout.piece_count),
             durable: have.clone(),
-            dirty: false,
             suspects: Suspects::default(),
             pieces: BTreeMap::new(),
             gatherer: None,
@@ -479,8 +476,9 @@ impl Member {
 
     pub(super) fn mark_dirty(&mut self) {
         let interval = self.node.settings().engine.disk.resume_flush_interval;
-        let Phase::Transfer(transfer) = &mut self.phase else { return };
-        transfer.dirty = true;
+        if !matches!(self.phase, Phase::Transfer(_)) {
+            return;
+        }
         if self.timers.flush.is_none() {
             let wake = MemberMsg::Wake(Wake::Flush);
             self.timers.flush = Some(self.env.send_after(interval, &self.myself, wake));
