@@ -9,7 +9,7 @@ use cluster_config::{Config, EventLogKind, StoreKind};
 use env::real::{RealConfig, node_env};
 use event_log::{EventLog, MemoryLog, SqliteLog};
 use store::{MemoryStore, SqliteStore, TorrentStore};
-use swarm::{Foundation, Settings, Swarm};
+use swarm::{EventKeeping, Foundation, Settings, Swarm};
 
 use crate::failure::Failure;
 use crate::shutdown::Requests;
@@ -60,7 +60,13 @@ pub(crate) async fn start(
         limits: config.limits.clone(),
         data_dir: home(&config.node.data_dir),
     };
-    Swarm::start(Foundation { env, settings, store, log }).await.map_err(Failure::failed)
+    let retention = &config.event_log;
+    let keeping = log.map(|log| EventKeeping {
+        log,
+        age: Some(retention.retention_age).filter(|age| !age.is_zero()),
+        partition_bytes: Some(retention.retention_size.as_bytes()).filter(|&size| size > 0),
+    });
+    Swarm::start(Foundation { env, settings, store, log: keeping }).await.map_err(Failure::failed)
 }
 
 /// Takes a directory for this process alone, until the file that is returned is closed.

@@ -11,17 +11,16 @@ use control::{
     TorrentDetail, TorrentId, TorrentSnapshot,
 };
 use env::NodeEnv;
-use event_log::EventLog;
 use futures_util::future::join_all;
 use futures_util::stream;
 use ractor::{Actor, ActorRef, SpawnErr};
 use store::TorrentStore;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::fetch::{Fetcher, TrustError};
 use crate::node::{Node, Settings};
-use crate::publisher::{PublisherActor, PublisherArgs};
+use crate::publisher::{EventKeeping, Publisher};
 use crate::session::{Listed, SessionActor, SessionArgs, SessionMsg};
 use crate::torrent::{TorrentMsg, files_of};
 
@@ -51,14 +50,13 @@ pub struct Foundation {
     /// What outlives the process.
     pub store: Arc<dyn TorrentStore>,
     /// Where events are kept; none keeps none.
-    pub log: Option<Arc<dyn EventLog>>,
+    pub log: Option<EventKeeping>,
 }
 
 /// A running engine. Clones are handles of the same one.
 #[derive(Debug, Clone)]
 pub struct Swarm {
     session: ActorRef<SessionMsg>,
-    publisher: Option<ActorRef<crate::publisher::PublisherMsg>>,
     node: Arc<Node>,
 }
 
@@ -75,20 +73,18 @@ impl Swarm {
         let network = &settings.engine.network;
         let fetcher = Fetcher::from_config(env.clone(), network).await?;
         let listen = vec![SocketAddr::new(network.listen_ip, network.listen_port)];
-        let (publisher, events) = match log {
-            Some(log) => {
-                let (events, queue) = mpsc::unbounded_channel();
-                let args = PublisherArgs { env: env.clone(), log, queue };
-                let started = Actor::spawn(None, PublisherActor, args).await;
-                (Some(started.map_err(|error| StartError::Session(why(error)))?.0), Some(events))
+        let publisher = match log {
+            Some(keeping) => {
+                let started = Publisher::start(env.clone(), keeping).await;
+                Some(started.map_err(|error| StartError::Session(why(error)))?)
             }
-            None => (None, None),
+            None => None,
         };
-        let node = Node::new(env, settings, fetcher, store, events);
+        let node = Node::new(env, settings, fetcher, store, publisher);
         let args = SessionArgs { node: Arc::clone(&node), listen };
         let started = Actor::spawn(None, SessionActor, args).await;
         let (session, _) = started.map_err(|error| StartError::Session(why(error)))?;
-        Ok(Self { session, publisher, node })
+        Ok(Self { session, node })
     }
 
     /// Ends all torrents in order: what was written is made durable, trackers are told, the store
@@ -102,10 +98,10 @@ impl Swarm {
                 self.session.kill();
             }
         }
-        if let Some(publisher) = &self.publisher {
-            let (reply, done) = oneshot::channel();
-            if publisher.cast(crate::publisher::PublisherMsg::Close(reply)).is_ok() {
-                self.node.env().timeout(SHUTDOWN_TIME, done).await;
+        if let Some(publisher) = &self.node.publisher {
+            let closed = self.node.env().timeout(SHUTDOWN_TIME, publisher.close()).await;
+            if closed.is_none() {
+                tracing::warn!("the event log was not closed in time");
             }
         }
         self.node.store.close().await;

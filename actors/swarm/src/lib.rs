@@ -40,4 +40,4 @@ mod tests;
 pub use engine::{Foundation, StartError, Swarm};
 pub use have::SharedHave;
 pub use node::Settings;
-pub use publisher::TORRENT_UPDATES;
+pub use publisher::{EventKeeping, TORRENT_UPDATES};

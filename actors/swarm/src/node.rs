@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 use store::TorrentStore;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::address::AddressPolicy;
 use crate::credit::Budget;
@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::disk::DiskPool;
 use crate::fetch::Fetcher;
 use crate::limiter::Limiter;
+use crate::publisher::Publisher;
 
 /// Events that a slow reader may be behind before it misses the oldest.
 const EVENTS_BEHIND_MAX: usize = 4096;
@@ -67,7 +68,8 @@ pub(crate) struct Node {
     pub(crate) announces: Semaphore,
     /// Events of all torrents.
     pub(crate) events: broadcast::Sender<Event>,
-    publisher: Option<mpsc::UnboundedSender<Event>>,
+    /// Keeps them in the event log.
+    pub(crate) publisher: Option<Publisher>,
     secret: [u8; 32],
     listen_port: AtomicU16,
     /// The next stream that is accepted makes the listener panic.
@@ -82,7 +84,7 @@ impl Node {
         settings: Settings,
         fetcher: Fetcher,
         store: Arc<dyn TorrentStore>,
-        publisher: Option<mpsc::UnboundedSender<Event>>,
+        publisher: Option<Publisher>,
     ) -> Arc<Self> {
         let now = env.now();
         let mut secret = [0; 32];
@@ -173,8 +175,7 @@ impl Node {
     pub(crate) fn publish(&self, id: TorrentId, seq: u64, kind: EventKind) {
         let event = Event { id, epoch: 1, seq, at_ms: self.env.unix_ms(), kind };
         if let Some(publisher) = &self.publisher {
-            // It ends with the node.
-            let _ = publisher.send(event.clone());
+            publisher.publish(event.clone());
         }
         // Nobody may be listening.
         let _ = self.events.send(event);

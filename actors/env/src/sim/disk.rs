@@ -3,7 +3,7 @@
 //! A process that dies loses nothing that it wrote. A power cut loses or tears writes that were not
 //! synced, and may lose names that were not synced with their directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
@@ -24,6 +24,8 @@ const JOB_TAKES: Duration = Duration::from_micros(80);
 const SYNC_TAKES: Duration = Duration::from_millis(2);
 /// Nanoseconds a byte: 1 GB/s.
 const BYTE_TAKES_NS: u64 = 1;
+/// Room is taken in steps of this size: a page.
+const PAGE: u64 = 4096;
 /// Writes are torn at this size: a sector.
 const SECTOR: usize = 512;
 
@@ -68,7 +70,8 @@ struct Content {
     bytes: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
-    written: Vec<Range<u64>>,
+    /// The pages that hold data: the others are holes and take no room.
+    pages: BTreeSet<u64>,
     modified_ns: i64,
 }
 
@@ -116,9 +119,9 @@ impl SimDisk {
         let id = platter.create(path.as_ref());
         let modified_ns = platter.contents.get(&id).map_or(0, |content| content.modified_ns + 1);
         platter.durable_names.insert(path.as_ref().to_owned(), id);
-        let (durable, written) = (bytes.to_vec(), std::iter::once(0..bytes.len() as u64).collect());
+        let (durable, pages) = (bytes.to_vec(), pages_of(0, bytes.len()).collect());
         let unsynced = Vec::new();
-        let content = Content { bytes: bytes.to_vec(), durable, unsynced, written, modified_ns };
+        let content = Content { bytes: bytes.to_vec(), durable, unsynced, pages, modified_ns };
         platter.contents.insert(id, content);
     }
 
@@ -165,7 +168,7 @@ impl Content {
             to.copy_from_slice(bytes);
         }
         self.unsynced.push((offset, bytes.to_vec()));
-        self.written.push(offset as u64..end as u64);
+        self.pages.extend(pages_of(offset, bytes.len()));
         self.modified_ns = now_ns;
     }
 
@@ -193,6 +196,12 @@ impl Content {
     }
 }
 
+/// The pages that `len` bytes from `offset` lie on.
+fn pages_of(offset: usize, len: usize) -> Range<u64> {
+    let (from, to) = (offset as u64, (offset + len) as u64);
+    from / PAGE..to.div_ceil(PAGE)
+}
+
 impl Platter {
     fn create(&mut self, path: &Path) -> usize {
         if let Some(&id) = self.names.get(path) {
@@ -215,11 +224,15 @@ impl Platter {
         Ok(())
     }
 
+    fn room(&self) -> u64 {
+        self.faults.capacity.map_or(u64::MAX, |all| all.saturating_sub(self.used()))
+    }
+
     fn used(&self) -> u64 {
         self.names
             .values()
             .filter_map(|id| self.contents.get(id))
-            .map(|c| c.bytes.len() as u64)
+            .map(|content| content.pages.len() as u64 * PAGE)
             .sum()
     }
 }
@@ -361,8 +374,7 @@ impl FileSystem for SimFiles {
     }
 
     fn free_space(&self, _path: &Path) -> io::Result<u64> {
-        let platter = self.disk.lock();
-        Ok(platter.faults.capacity.map_or(u64::MAX, |all| all.saturating_sub(platter.used())))
+        Ok(self.disk.lock().room())
     }
 }
 
@@ -408,10 +420,9 @@ impl File for SimFile {
             platter.writable()?;
             let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
             let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-            let grown = (start + bytes.len()).saturating_sub(content(platter, id)?.bytes.len());
-            let room =
-                platter.faults.capacity.map_or(u64::MAX, |all| all.saturating_sub(platter.used()));
-            if grown as u64 > room {
+            let here = &content(platter, id)?.pages;
+            let new = pages_of(start, bytes.len()).filter(|page| !here.contains(page)).count();
+            if new as u64 * PAGE > platter.room() {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             platter.took_ns += bytes.len() as u64 * BYTE_TAKES_NS;
@@ -427,14 +438,24 @@ impl File for SimFile {
             let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
             let content = content(platter, id)?;
             content.bytes.resize(len, 0);
-            content.written.retain(|range| range.start < len as u64);
+            content.pages.retain(|page| page * PAGE < len as u64);
             Ok(())
         })
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        let now = self.facts()?.len;
-        if len > now { self.set_len(len) } else { Ok(()) }
+        if len > self.facts()?.len {
+            self.set_len(len)?;
+        }
+        self.with(|platter, id| {
+            let all = pages_of(0, usize::try_from(len).unwrap_or(usize::MAX));
+            let here = content(platter, id)?.pages.len() as u64;
+            if (all.end - here.min(all.end)) * PAGE > platter.room() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            content(platter, id)?.pages.extend(all);
+            Ok(())
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -461,10 +482,12 @@ impl File for SimFile {
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         self.with(|platter, id| {
             let len = content(platter, id)?.bytes.len() as u64;
-            let mut ranges = content(platter, id)?.written.clone();
-            ranges.sort_by_key(|range| range.start);
-            let next = ranges.into_iter().find(|range| range.end > from);
-            Ok(next.map(|range| range.start.max(from)..range.end.min(len)))
+            let pages = &content(platter, id)?.pages;
+            let Some(&first) = pages.range(from / PAGE..).next() else { return Ok(None) };
+            let run = pages.range(first..).zip(first..).take_while(|(page, next)| *page == next);
+            let end = (first + run.count() as u64) * PAGE;
+            let range = from.max(first * PAGE)..end.min(len);
+            Ok(Some(range).filter(|range| !range.is_empty()))
         })
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use control::{Command, EventKind, Reply, TorrentId, TorrentState};
 use env::sim::{DiskFaults, HostId, LinkConfig};
+use event_log::EventLogError;
 
-use super::lab::{Lab, Sample};
+use super::lab::{EVENT_AGE, Lab, Sample};
 use crate::member::Victim as Inner;
 use crate::session::SessionMsg;
 use crate::torrent::{TorrentMsg, Victim};
@@ -239,4 +240,40 @@ fn a_torrent_that_fails_too_often_ends_in_error_and_touches_no_other() {
         pair.lab.command(leech, Command::AddPeers { id, peers }).unwrap();
         pair.ends_well();
     }
+}
+
+#[test]
+fn events_outlive_a_publisher_that_panics_and_a_log_that_fails() {
+    let mut lab = Lab::new(3);
+    let (seed, leech) = (lab.host_on("seed", LINK, |_| {}), lab.host("leech"));
+    let sample = Sample::single("sample", 1_000_000, PIECE);
+    lab.seed(seed, &sample);
+    lab.log(leech).fail(Some(EventLogError::Unavailable("as the test wants it".to_owned())));
+    lab.add(leech, &sample, &[seed]);
+    lab.run(0.2);
+    lab.ask(leech, |swarm| async move { swarm.node_parts().publisher.as_ref().unwrap().panic() });
+    lab.run(0.2);
+    lab.log(leech).fail(None);
+    lab.until_whole(leech, &sample, 30);
+    lab.run(5.0);
+    let kept = lab.kept(leech);
+    assert!(kept.len() > 3, "{kept:?}");
+    // None is missing and none came twice: nothing was appended when the actor fell.
+    let all: Vec<_> = (kept[0]..).take(kept.len()).collect();
+    assert_eq!((kept.len(), kept), (lab.events(leech).len(), all));
+}
+
+#[test]
+fn events_that_were_kept_long_enough_are_removed() {
+    let mut lab = Lab::new(4);
+    let host = lab.host("host");
+    let sample = Sample::single("sample", 100_000, PIECE);
+    lab.seed(host, &sample);
+    lab.run(1.0);
+    let first = lab.kept(host);
+    assert!(!first.is_empty());
+    lab.run(EVENT_AGE.as_secs_f64() - 30.0);
+    assert_eq!(lab.kept(host)[..first.len()], first);
+    lab.run(2.0 * 3600.0);
+    assert!(!lab.kept(host).contains(&first[0]), "{:?}", lab.kept(host));
 }

@@ -31,15 +31,18 @@ use control::{
 };
 use env::NodeEnv;
 use env::sim::{HostConfig, HostId, Kill, LinkConfig, World};
+use event_log::{EventLog, MemoryLog, PageLimit};
 use futures_util::StreamExt;
 use sha1::{Digest, Sha1};
 use store::MemoryStore;
-use swarm::{Foundation, Settings, Swarm};
+use swarm::{EventKeeping, Foundation, Settings, Swarm, TORRENT_UPDATES};
 
 /// How often a host looks for something to do.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Within this time a host must have answered.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long hosts keep events.
+pub(crate) const EVENT_AGE: Duration = Duration::from_secs(7200);
 /// Where all hosts listen.
 pub(crate) const PORT: u16 = 6881;
 
@@ -121,6 +124,7 @@ impl Sample {
 struct Host {
     settings: Settings,
     store: Arc<MemoryStore>,
+    log: Arc<MemoryLog>,
     jobs: Jobs,
     env: Arc<Mutex<Option<NodeEnv>>>,
     events: Arc<Mutex<Vec<Event>>>,
@@ -181,6 +185,7 @@ impl Lab {
         let one = Host {
             settings,
             store: Arc::new(MemoryStore::new()),
+            log: Arc::new(MemoryLog::new()),
             jobs: Jobs::default(),
             env: Arc::default(),
             events: Arc::default(),
@@ -194,14 +199,20 @@ impl Lab {
     pub(crate) fn start(&mut self, host: HostId) {
         let of = &self.hosts[&host];
         of.store.reopen();
+        of.log.reopen();
         of.jobs.lock().expect("a lock").clear();
         let (settings, store) = (of.settings.clone(), Arc::clone(&of.store));
+        let log = EventKeeping {
+            log: Arc::clone(&of.log) as Arc<dyn EventLog>,
+            age: Some(EVENT_AGE),
+            partition_bytes: None,
+        };
         let (jobs, shown, events) =
             (Arc::clone(&of.jobs), Arc::clone(&of.env), Arc::clone(&of.events));
         self.world.start(host, move |env: NodeEnv| {
             *shown.lock().expect("a lock") = Some(env.clone());
             Box::pin(async move {
-                let foundation = Foundation { env: env.clone(), settings, store, log: None };
+                let foundation = Foundation { env: env.clone(), settings, store, log: Some(log) };
                 let swarm = Swarm::start(foundation).await.expect("an engine");
                 let mut feed = swarm.events();
                 let _watch = env.spawn("watch", async move {
@@ -377,6 +388,31 @@ impl Lab {
     pub(crate) fn events(&self, host: HostId) -> Vec<EventKind> {
         let events = self.hosts[&host].events.lock().expect("a lock");
         events.iter().map(|event| event.kind.clone()).collect()
+    }
+
+    /// A host's event log.
+    pub(crate) fn log(&self, host: HostId) -> Arc<MemoryLog> {
+        Arc::clone(&self.hosts[&host].log)
+    }
+
+    /// The numbers of the events that a host keeps of its torrents, by partition in their order.
+    pub(crate) fn kept(&mut self, host: HostId) -> Vec<u64> {
+        let log = self.log(host);
+        self.ask(host, move |_| async move {
+            let topics = log.topics().await.expect("topics");
+            let mut seqs = Vec::new();
+            for partition in 0..topics.iter().map(|topic| topic.partitions).sum() {
+                let from = log.watermarks(TORRENT_UPDATES, partition).await.expect("marks").low;
+                let limit = PageLimit { records: 10_000, bytes: usize::MAX };
+                let page = log.read(TORRENT_UPDATES, partition, from, limit).await.expect("a page");
+                for stored in page.records {
+                    let payload = stored.record.payload.as_ref().expect("a payload");
+                    let event: Event = serde_json::from_slice(payload).expect("an event");
+                    seqs.push(event.seq);
+                }
+            }
+            seqs
+        })
     }
 
     /// A host's world.
