@@ -165,6 +165,9 @@ pub(crate) struct DownloadFlags {
     /// Go on to seed when it is complete
     #[arg(long)]
     pub(crate) seed: bool,
+    /// End only when the files are on the disk: a power cut right after the end loses nothing then
+    #[arg(long)]
+    pub(crate) sync: bool,
 }
 
 /// Flags of `seed`.

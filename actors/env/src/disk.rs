@@ -141,6 +141,14 @@ pub trait File: Send + Sync + fmt::Debug {
     ///
     /// `StorageFull`, `Unsupported`.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Lets everyone who may read it run it; nothing on a file system without such a mark.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` and others.
+    fn set_executable(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes content and length durable.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use cluster_config::{Config, Flag};
 use control::{
-    AddTorrent, Command, Engine, EngineError, ErrorCode, EventFeed, EventKind, Reply, Source,
-    TorrentDetail, TorrentId, TorrentSettings, TorrentSnapshot, TorrentState,
+    AddTorrent, Command, Engine, EngineError, ErrorCode, EventFeed, EventKind, RemoveTorrent,
+    Reply, Source, TorrentDetail, TorrentId, TorrentSettings, TorrentSnapshot, TorrentState,
 };
 use event_log::EventLog;
 use futures_util::StreamExt;
@@ -48,6 +48,8 @@ struct Job {
     end: End,
     /// What is there is remembered until it is complete.
     resumes: bool,
+    /// It ends only when all is on the disk.
+    syncs: bool,
 }
 
 /// When a transfer ends.
@@ -88,7 +90,8 @@ pub(crate) fn download(
     let files_later = if known.is_none() { flags.files.clone() } else { None };
     let end = if flags.seed { End::WhenAsked } else { End::WhenComplete };
     let add = add(looked, settings, &flags.network);
-    transfer(Job { config, add, files_later, end, resumes: true }, screen)
+    let resumes = true;
+    transfer(Job { config, add, files_later, end, resumes, syncs: flags.sync }, screen)
 }
 
 /// Seeds files that are on this machine.
@@ -106,7 +109,8 @@ pub(crate) fn seed(global: &Global, flags: &SeedFlags, screen: &Screen) -> Resul
     let settings = TorrentSettings { download_dir: Some(directory), ..TorrentSettings::default() };
     let add = add(looked, settings, &flags.network);
     let end = End::WhenAsked;
-    transfer(Job { config, add, files_later: None, end, resumes: false }, screen)
+    let (files_later, resumes, syncs) = (None, false, true);
+    transfer(Job { config, add, files_later, end, resumes, syncs }, screen)
 }
 
 /// Runs an engine for one torrent.
@@ -118,7 +122,7 @@ fn transfer(job: Job, screen: &Screen) -> Result<(), Failure> {
         let swarm = engine::start(&job.config, kept.store(), log).await?;
         let outcome = Transfer::begin(&swarm, &job, screen).await;
         let outcome = match outcome {
-            Ok(mut transfer) => transfer.watch(&mut requests).await,
+            Ok(mut transfer) => transfer.run(&mut requests, &job).await,
             Err(failure) => Err(failure),
         };
         swarm.shutdown().await;
@@ -208,6 +212,17 @@ impl<'a> Transfer<'a> {
         };
         let files_later = job.files_later.clone();
         Ok(Self { swarm, screen, events, id, end: job.end, files_later, progress: None })
+    }
+
+    /// Shows the torrent until it has come to its end, and lets it go.
+    async fn run(&mut self, requests: &mut Requests, job: &Job) -> Result<(), Failure> {
+        self.watch(requests).await?;
+        if job.end == End::WhenComplete && !job.syncs {
+            // Nothing will be claimed of it, so nobody need wait for the disk.
+            let remove = RemoveTorrent { id: self.id, with_data: false };
+            self.swarm.command(Command::Remove(remove)).await.map_err(Failure::failed)?;
+        }
+        Ok(())
     }
 
     /// Shows the torrent until it has come to its end.

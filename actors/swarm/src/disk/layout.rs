@@ -32,6 +32,8 @@ struct Unsynced {
     content: BTreeSet<usize>,
     /// Files whose name, with its directories, is known to be durable.
     named: BTreeSet<usize>,
+    /// Executable files that were marked so.
+    marked: BTreeSet<usize>,
 }
 
 impl Layout {
@@ -98,7 +100,20 @@ impl Layout {
         }
         let path = self.path_at(index);
         let opened = self.handles.open(files, (self.uid, index), &path, access);
-        opened.map_err(|error| StorageError::new(&path, &error))
+        let file = opened.map_err(|error| StorageError::new(&path, &error))?;
+        if access == Access::Write {
+            self.mark(index, &*file);
+        }
+        Ok(file)
+    }
+
+    /// Makes a file executable if the torrent says so (BEP 47), once.
+    fn mark(&self, index: usize, file: &dyn File) {
+        let is_one = self.info.files().get(index).is_some_and(TorrentFile::is_executable);
+        if is_one && self.unsynced().marked.insert(index) {
+            // Some file systems know no such mark; the bytes are right all the same.
+            let _ = file.set_executable();
+        }
     }
 
     /// Closes all files.

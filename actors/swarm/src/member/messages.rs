@@ -92,8 +92,12 @@ pub(crate) enum MemberMsg {
     View(oneshot::Sender<MemberView>),
     /// A timer is due.
     Wake(Wake),
-    /// Let go of peers, make durable what was written, tell [`MemberEvent::Closed`].
-    Close,
+    /// Let go of peers, make durable what was written (unless the torrent is removed, of which nothing is
+    /// claimed any more), tell [`MemberEvent::Closed`].
+    Close {
+        /// The torrent is removed.
+        removed: bool,
+    },
     /// Panic, or make a child panic, to see what the others do.
     #[cfg(test)]
     Panic(Victim),

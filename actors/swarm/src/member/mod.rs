@@ -243,7 +243,7 @@ impl Member {
             MemberMsg::Need { piece, ahead, reply } => self.on_need(piece, ahead, reply).await?,
             MemberMsg::View(reply) => _ = reply.send(self.view()),
             MemberMsg::Wake(wake) => self.on_wake(wake).await?,
-            MemberMsg::Close => self.on_close(),
+            MemberMsg::Close { removed } => self.on_close(removed),
             #[cfg(test)]
             MemberMsg::Panic(whom) => self.on_panic(whom),
         }
@@ -417,10 +417,12 @@ impl Member {
         }
     }
 
-    /// Lets go of peers, makes durable what was written, and tells the last checkpoint.
-    fn on_close(&mut self) {
+    /// Lets go of peers, makes durable what was written, and tells the last checkpoint; of a torrent that
+    /// is removed there is none.
+    fn on_close(&mut self, removed: bool) {
         self.close_peers();
         let told = match std::mem::replace(&mut self.phase, Phase::Closing) {
+            Phase::Transfer(_) | Phase::Checking(_) if removed => false,
             Phase::Transfer(transfer) | Phase::Checking(transfer) => {
                 self.begin_flush(*transfer, Taken::Stopped)
             }

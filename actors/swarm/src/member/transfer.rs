@@ -42,6 +42,8 @@ const NEED_STEP: Duration = Duration::from_millis(100);
 const AHEAD_MAX: u32 = 64;
 /// Who may wait for pieces at once.
 const WAITERS_MAX: usize = 4096;
+/// A complete torrent is made durable after this time.
+const COMPLETE_FLUSH: Duration = Duration::from_secs(1);
 
 /// The exchange of pieces.
 pub(super) struct Transfer {
@@ -469,9 +471,10 @@ impl Member {
             }
             self.close_if_useless(key);
         }
-        // The data of a finished torrent is made durable at once.
-        self.timers.flush = None;
-        self.flush();
+        // The data of a finished torrent is made durable soon, not at once: whoever only wanted to have
+        // it ends now, and need not wait for the disk.
+        let wake = MemberMsg::Wake(Wake::Flush);
+        self.timers.flush = Some(self.env.send_after(COMPLETE_FLUSH, &self.myself, wake));
     }
 
     pub(super) fn mark_dirty(&mut self) {

@@ -328,7 +328,8 @@ impl Session {
         let Some(entry) = self.torrents.get_mut(&id) else { return };
         match std::mem::replace(&mut entry.life, Life::Passive { wake_at: None }) {
             Life::Active { actor } => {
-                let _ = actor.cast(TorrentMsg::Close);
+                let removed = matches!(then, Then::Remove { .. });
+                let _ = actor.cast(TorrentMsg::Close { removed });
                 entry.life = Life::Closing { actor, then, pending: Vec::new() };
             }
             Life::Starting { pending } => {

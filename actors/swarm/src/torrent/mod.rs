@@ -88,7 +88,10 @@ pub(crate) enum TorrentMsg {
     /// A timer is due.
     Wake(Wake),
     /// End in order, and tell the session.
-    Close,
+    Close {
+        /// The torrent is removed: no checkpoint is wanted.
+        removed: bool,
+    },
     /// Panic, or make another panic, to see what the others do.
     #[cfg(test)]
     Panic(Victim),
@@ -313,7 +316,7 @@ impl Torrent {
             TorrentMsg::Content { file, range, reply } => self.on_content(file, range, reply),
             TorrentMsg::View(reply) => self.on_view(reply),
             TorrentMsg::Wake(wake) => self.on_wake(wake).await?,
-            TorrentMsg::Close => self.on_close(),
+            TorrentMsg::Close { removed } => self.on_close(removed),
             #[cfg(test)]
             TorrentMsg::Panic(whom) => self.on_panic(whom),
         }
@@ -661,12 +664,12 @@ impl Torrent {
         self.check_goals();
     }
 
-    fn on_close(&mut self) {
+    fn on_close(&mut self, removed: bool) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
         self.tell_tracker(TrackerMsg::Stop);
-        self.tell_member(MemberMsg::Close);
+        self.tell_member(MemberMsg::Close { removed });
         let wake = TorrentMsg::Wake(Wake::Farewell);
         self.goal = Some(self.env.send_after(FAREWELL, &self.myself, wake));
         self.end_if_over();

@@ -1,5 +1,7 @@
 //! Reading, making ready, deleting.
 
+use std::os::unix::fs::PermissionsExt;
+
 use bittorrent::BlockRef;
 use bittorrent::wire::{Message, codec};
 use bytes::BytesMut;
@@ -107,6 +109,21 @@ fn prepare_makes_what_is_wanted_and_delete_leaves_what_is_not_ours() {
         std::fs::remove_file(top.join("deep/mine")).unwrap();
         storage.files.delete().await.unwrap();
         assert!(!top.exists() && dir.join("other").exists());
+    });
+}
+
+#[test]
+fn an_executable_file_can_be_run() {
+    let program = Spec { attr: "x", ..file("program", 300) };
+    let torrent = torrent(&[program, file("data", 300)], 16_384);
+    real(|env, dir| async move {
+        let mut storage = Storage::start(&env, &torrent, &dir).await;
+        storage.store_all(&torrent, &[0]).await;
+        let mode = |name: &str| {
+            let facts = std::fs::metadata(dir.join("t").join(name)).unwrap();
+            facts.permissions().mode() & 0o111
+        };
+        assert!(mode("program") != 0 && mode("data") == 0);
     });
 }
 
