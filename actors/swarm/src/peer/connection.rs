@@ -456,6 +456,8 @@ impl Connection {
 
     /// Takes requests that wait, if there is room for their blocks and the limit of speed allows it.
     fn begin_read(&mut self) {
+        // What waited may be gone; a moment that has passed would wake us again and again.
+        self.up_at = None;
         if self.session.queued() == 0 || self.reading.is_some() || !self.out.takes_run() {
             return;
         }
@@ -466,7 +468,6 @@ impl Connection {
             self.up_at = Some(self.args.up.ready_at(now));
             return;
         }
-        self.up_at = None;
         let limit = ReadLimit { bytes: READ_LIMIT.bytes.min(allowed), ..READ_LIMIT };
         let mut blocks = Vec::new();
         self.session.next_reads(now, limit, |piece| content.have.has(piece), &mut blocks);

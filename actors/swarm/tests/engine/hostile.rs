@@ -180,3 +180,41 @@ fn who_never_reads_holds_no_memory() {
     assert_eq!(lab.detail(seed, sample.id).torrent.peers, 0, "it is sent away at last");
     assert_eq!(lab.live(seed).get("peer"), None);
 }
+
+/// Found by a simulation of rate limits: what the limit made wait was taken back, and the connection
+/// went round its loop for ever at the moment at which it would have been sent.
+#[test]
+fn who_takes_back_what_the_rate_limit_holds_back_stops_no_clock() {
+    let mut lab = Lab::new(3);
+    let seed = lab.host_with("seed", |settings| {
+        settings.engine.rates.up = cluster_config::Rate::from_bytes_per_s(16 * 1024);
+    });
+    let raw = lab.bare_host("raw", LinkConfig::default());
+    let sample = Sample::single("sample", 1_500_000, PIECE);
+    lab.seed(seed, &sample);
+    let (to, first) = (Lab::address(seed), after_hands(&sample, &message(2, &[])));
+    let blocks = |id: u8| -> Vec<u8> {
+        let begins = (0..4_u32).map(|block| block * 16_384);
+        begins
+            .flat_map(|begin| message(id, &[0, begin, 16_384].map(u32::to_be_bytes).concat()))
+            .collect()
+    };
+    let (requests, cancels) = (blocks(6), blocks(8));
+    lab.world.start(raw, move |env: NodeEnv| {
+        Box::pin(async move {
+            let stream = env.net().connect(to, None).await.expect("a connection");
+            stream.write_all(&first).await.expect("sent");
+            env.sleep(Duration::from_secs(1)).await;
+            stream.write_all(&requests).await.expect("sent");
+            env.sleep(Duration::from_millis(200)).await;
+            stream.write_all(&cancels).await.expect("sent");
+            read_until_closed(&stream).await;
+        })
+    });
+    let before = lab.world.events();
+    lab.run(20.0);
+    let happened = lab.world.events() - before;
+    // The host itself looks for work fifty times a second.
+    assert!(happened < 2_000, "{happened} events in 20 s of nothing");
+    assert!(lab.detail(seed, sample.id).torrent.uploaded_bytes > 0, "nothing was ever sent");
+}
