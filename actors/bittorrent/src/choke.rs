@@ -1,8 +1,8 @@
 //! Who may download from us: the choker (BEP 3).
 //!
 //! A round every ten seconds unchokes the best of those who want something: while we download, those
-//! who give us most (tit for tat); as a seed, by one of three rules. Every third round one more,
-//! drawn by lot, gets its chance (optimistic unchoke). A free slot is given at once to whoever becomes
+//! who give us most (tit for tat); as a seed, by one of three rules. Some of the slots go to peers drawn
+//! by lot, for three rounds each, so that newcomers get a chance (optimistic unchoke). A free slot is given at once to whoever becomes
 //! interested, without waiting for the round; while nobody is interested there is no round at all.
 
 use std::collections::BTreeSet;
@@ -81,23 +81,25 @@ pub struct Changes {
 #[derive(Debug)]
 pub struct Choker {
     slots: Slots,
+    by_lot: usize,
     seed_mode: SeedMode,
     unchoked: BTreeSet<PeerKey>,
-    optimistic: Option<PeerKey>,
+    optimistic: BTreeSet<PeerKey>,
     rounds: u32,
     next_round: Option<Time>,
     rng: SmallRng,
 }
 
 impl Choker {
-    /// A choker that serves nobody yet.
+    /// A choker that serves nobody yet; `by_lot` of the slots are optimistic.
     #[must_use]
-    pub fn new(slots: Slots, seed_mode: SeedMode, rng: SmallRng) -> Self {
+    pub fn new(slots: Slots, by_lot: usize, seed_mode: SeedMode, rng: SmallRng) -> Self {
         Self {
             slots,
+            by_lot,
             seed_mode,
             unchoked: BTreeSet::new(),
-            optimistic: None,
+            optimistic: BTreeSet::new(),
             rounds: 0,
             next_round: None,
             rng,
@@ -135,7 +137,7 @@ impl Choker {
     pub fn interested(&mut self, now: Time, key: PeerKey, peers: &[PeerFacts]) -> Changes {
         self.next_round.get_or_insert(now + ROUND);
         let mut changes = Changes::default();
-        if self.unchoked.len() < self.slots(peers) + 1 && self.unchoked.insert(key) {
+        if self.unchoked.len() < self.slots(peers) && self.unchoked.insert(key) {
             changes.unchoke.push(key);
         }
         changes
@@ -144,9 +146,7 @@ impl Choker {
     /// A peer is interested no longer, or gone: its slot is free.
     pub fn left(&mut self, key: PeerKey) {
         self.unchoked.remove(&key);
-        if self.optimistic == Some(key) {
-            self.optimistic = None;
-        }
+        self.optimistic.remove(&key);
     }
 
     /// Decides anew. `seeding` says that we have all that we want.
@@ -161,9 +161,10 @@ impl Choker {
                 (peer.snubbed, std::cmp::Reverse(peer.down_bytes_per_s), peer.key)
             });
         }
-        let mut chosen: BTreeSet<PeerKey> =
-            wanting.iter().take(slots).map(|peer| peer.key).collect();
-        self.choose_optimistic(&wanting, &mut chosen);
+        let by_lot = self.by_lot.min(slots);
+        let best = wanting.iter().take(slots - by_lot);
+        let mut chosen: BTreeSet<PeerKey> = best.map(|peer| peer.key).collect();
+        self.choose_optimistic(by_lot, &wanting, &mut chosen);
         let changes = Changes {
             unchoke: chosen.difference(&self.unchoked).copied().collect(),
             choke: self.unchoked.difference(&chosen).copied().collect(),
@@ -193,18 +194,26 @@ impl Choker {
         }
     }
 
-    fn choose_optimistic(&mut self, wanting: &[&PeerFacts], chosen: &mut BTreeSet<PeerKey>) {
+    fn choose_optimistic(
+        &mut self,
+        by_lot: usize,
+        wanting: &[&PeerFacts],
+        chosen: &mut BTreeSet<PeerKey>,
+    ) {
         let again = self.rounds.is_multiple_of(OPTIMISTIC_ROUNDS);
         self.rounds = self.rounds.wrapping_add(1);
-        let waits = |key: &PeerKey| wanting.iter().any(|peer| peer.key == *key);
-        let keeps = self.optimistic.filter(|key| !again && waits(key) && !chosen.contains(key));
-        let others: Vec<_> =
+        let mut others: Vec<_> =
             wanting.iter().map(|peer| peer.key).filter(|key| !chosen.contains(key)).collect();
-        self.optimistic = keeps.or_else(|| {
-            let at = self.rng.random_range(0..others.len().max(1));
-            others.get(at).copied()
-        });
-        chosen.extend(self.optimistic);
+        let kept = std::mem::take(&mut self.optimistic);
+        if !again {
+            self.optimistic = kept.into_iter().filter(|key| others.contains(key)).collect();
+        }
+        others.retain(|key| !self.optimistic.contains(key));
+        while self.optimistic.len() < by_lot && !others.is_empty() {
+            let at = self.rng.random_range(0..others.len());
+            self.optimistic.insert(others.swap_remove(at));
+        }
+        chosen.extend(&self.optimistic);
     }
 }
 
@@ -228,7 +237,8 @@ mod tests {
     }
 
     fn choker(slots: usize) -> Choker {
-        Choker::new(Slots::Fixed(slots), SeedMode::RoundRobin, SmallRng::seed_from_u64(1))
+        let rng = SmallRng::seed_from_u64(1);
+        Choker::new(Slots::Fixed(slots), 1, SeedMode::RoundRobin, rng)
     }
 
     fn served(choker: &Choker) -> Vec<u32> {
@@ -237,12 +247,13 @@ mod tests {
 
     #[test]
     fn those_who_give_most_are_served_and_one_by_lot() {
-        let mut choker = choker(2);
+        let mut choker = choker(3);
         let peers: Vec<_> = (0..10).map(|n| peer(n, u64::from(n) * 100)).collect();
         let changes = choker.round(Time::ZERO, false, &peers);
         assert_eq!(changes.unchoke.len(), 3);
         assert!(choker.serves(PeerKey(9)) && choker.serves(PeerKey(8)));
-        let lot = choker.optimistic;
+        let lot = choker.optimistic.clone();
+        assert_eq!(lot.len(), 1);
         for round in 1..3 {
             let _ = choker.round(Time::from_secs(10 * round), false, &peers);
             assert_eq!(choker.optimistic, lot, "for three rounds");
@@ -251,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_snubbing_peer_comes_last() {
-        let mut choker = choker(1);
+        let mut choker = Choker { by_lot: 0, ..choker(1) };
         let mut peers = [peer(0, 1000), peer(1, 1)];
         peers[0].snubbed = true;
         let _ = choker.round(Time::ZERO, false, &peers);
@@ -260,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_free_slot_is_given_at_once_and_idle_has_no_rounds() {
-        let mut choker = choker(1);
+        let mut choker = choker(2);
         assert_eq!(choker.poll_timeout(), None);
         let peers = [peer(0, 0), peer(1, 0), peer(2, 0)];
         let at = Time::from_secs(5);
@@ -274,9 +285,8 @@ mod tests {
 
     #[test]
     fn a_seed_serves_in_turn() {
-        let mut choker = choker(1);
+        let mut choker = Choker { by_lot: 0, ..choker(1) };
         let mut peers = [peer(0, 0), peer(1, 0)];
-        choker.optimistic = None;
         let _ = choker.round(Time::from_secs(1), true, &peers);
         assert!(choker.serves(PeerKey(0)));
         peers[0].unchoked_at = Some(Time::from_secs(1));
@@ -286,9 +296,27 @@ mod tests {
     }
 
     #[test]
+    fn never_more_are_served_than_there_are_slots() {
+        for (slots, by_lot) in [(1, 0), (1, 1), (4, 0), (4, 1), (4, 3), (4, 4), (8, 20)] {
+            let mut choker = Choker { by_lot, ..choker(slots) };
+            let peers: Vec<_> = (0..10).map(|n| peer(n, u64::from(n) * 100)).collect();
+            for n in 0..10 {
+                let _ = choker.interested(Time::ZERO, PeerKey(n), &peers);
+                assert!(choker.unchoked.len() <= slots);
+            }
+            for round in 1..10 {
+                let seeding = round % 2 == 0;
+                let _ = choker.round(Time::from_secs(10 * round), seeding, &peers);
+                assert_eq!(choker.unchoked.len(), slots, "{by_lot} by lot");
+                assert_eq!(choker.optimistic.len(), by_lot.min(slots));
+            }
+        }
+    }
+
+    #[test]
     fn slots_grow_with_the_rate() {
         let mut choker =
-            Choker::new(Slots::Rate(2), SeedMode::FastestUpload, SmallRng::seed_from_u64(1));
+            Choker::new(Slots::Rate(2), 1, SeedMode::FastestUpload, SmallRng::seed_from_u64(1));
         let mut peers: Vec<_> = (0..20).map(|n| peer(n, 0)).collect();
         let mut now = Time::ZERO;
         for _ in 0..10 {

@@ -558,5 +558,5 @@ fn new_choker(node: &Node, rng: SmallRng) -> Choker {
         cluster_config::SeedMode::FastestUpload => SeedMode::FastestUpload,
         cluster_config::SeedMode::AntiLeech => SeedMode::AntiLeech,
     };
-    Choker::new(slots, mode, rng)
+    Choker::new(slots, config.optimistic_slots as usize, mode, rng)
 }
