@@ -7,11 +7,19 @@
 //! happen in the order in which they were scheduled. Hence the same seed gives the same
 //! [`World::trace_hash`], in every process.
 
+mod clock;
 mod disk;
+mod idle;
 mod net;
 mod queue;
+mod seen;
+mod state;
+#[cfg(test)]
+mod tests;
+mod trace;
 mod world;
 
 pub use disk::{DiskFaults, SimDisk};
-pub use net::LinkConfig;
+pub use net::{DatagramConfig, LinkConfig};
+pub use seen::Seen;
 pub use world::{HostConfig, HostId, Kill, World};

@@ -1,27 +1,20 @@
-//! What all simulated hosts share: the moment, the events to come and the trace.
+//! The events to come, in the order in which they happen.
+//!
+//! A heap of small entries points into a table of events, so that an event is moved twice and a
+//! cancelled one frees its place at once; its entry in the heap is passed over later. Events of the same
+//! moment happen in the order in which they were added.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::task::Waker;
 
 use bittorrent::Time;
-use sha2::{Digest, Sha256};
 
-use super::net::{NetEvent, NetState};
-use crate::{Clock, Compute, Sleep};
+use super::net::NetEvent;
+use super::state::Life;
 
-/// A place in the order of events.
-pub(super) type EventKey = (Time, u64);
-
-/// Which life of which host: events of an earlier life are dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Life {
-    pub(super) host: usize,
-    pub(super) incarnation: u32,
-}
+/// Entries of cancelled events that the heap holds at least before it is swept.
+const STALE_MIN: usize = 1024;
 
 /// What happens at a moment.
 pub(super) enum Event {
@@ -33,158 +26,153 @@ pub(super) enum Event {
     Net(NetEvent),
 }
 
-/// The shared state of a world; locked only between the steps of one thread.
-pub(super) struct Shared {
-    state: Mutex<State>,
+/// Finds an event again, as long as it has not happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventKey {
+    number: u64,
+    slot: usize,
 }
 
-pub(super) struct State {
-    pub(super) now: Time,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: Time,
+    number: u64,
+    slot: usize,
+}
+
+struct Slot {
+    number: u64,
+    event: Option<(Life, Event)>,
+}
+
+/// The events to come.
+#[derive(Default)]
+pub(super) struct Queue {
+    heap: BinaryHeap<Reverse<Due>>,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
     next: u64,
-    pub(super) events: BTreeMap<EventKey, (Life, Event)>,
-    pub(super) net: NetState,
-    trace: Sha256,
-    pub(super) lines: Option<Vec<String>>,
-    pub(super) processed: u64,
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(super) fn new(net: NetState) -> Arc<Self> {
-        let state = State {
-            now: Time::ZERO,
-            next: 0,
-            events: BTreeMap::new(),
-            net,
-            trace: Sha256::new(),
-            lines: None,
-            processed: 0,
-        };
-        Arc::new(Self { state: Mutex::new(state) })
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in a simulation ends it; what is locked is only read after that.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    pub(super) fn schedule(&mut self, at: Time, life: Life, event: Event) -> EventKey {
-        let key = (at.max(self.now), self.next);
+impl Queue {
+    /// Adds an event.
+    pub(super) fn push(&mut self, at: Time, life: Life, event: Event) -> EventKey {
+        let number = self.next;
         self.next += 1;
-        self.events.insert(key, (life, event));
-        key
+        let filled = Slot { number, event: Some((life, event)) };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(place) = self.slots.get_mut(slot) {
+                    *place = filled;
+                }
+                slot
+            }
+            None => {
+                self.slots.push(filled);
+                self.slots.len() - 1
+            }
+        };
+        self.heap.push(Reverse(Due { at, number, slot }));
+        EventKey { number, slot }
     }
 
-    /// Adds a line to the trace: the moment, then what happened.
-    pub(super) fn trace(&mut self, what: fmt::Arguments<'_>) {
-        let line = format!("{} {what}\n", self.now.as_nanos());
-        self.trace.update(&line);
-        if let Some(lines) = &mut self.lines {
-            lines.push(line);
+    /// The event, if it has not happened and was not cancelled.
+    pub(super) fn get_mut(&mut self, key: EventKey) -> Option<&mut Event> {
+        let slot = self.slots.get_mut(key.slot).filter(|slot| slot.number == key.number)?;
+        slot.event.as_mut().map(|(_, event)| event)
+    }
+
+    /// Takes an event out that has not happened.
+    pub(super) fn cancel(&mut self, key: EventKey) -> Option<(Life, Event)> {
+        let taken = self.take(key.slot, key.number)?;
+        let live = self.slots.len() - self.free.len();
+        if self.heap.len() > 2 * live + STALE_MIN {
+            let slots = &self.slots;
+            self.heap.retain(|Reverse(due)| {
+                slots
+                    .get(due.slot)
+                    .is_some_and(|slot| slot.number == due.number && slot.event.is_some())
+            });
+        }
+        Some(taken)
+    }
+
+    /// The next event, if it is due by `end`.
+    pub(super) fn pop_due(&mut self, end: Time) -> Option<(Time, Life, Event)> {
+        loop {
+            let Reverse(due) = *self.heap.peek().filter(|Reverse(due)| due.at <= end)?;
+            self.heap.pop();
+            if let Some((life, event)) = self.take(due.slot, due.number) {
+                return Some((due.at, life, event));
+            }
         }
     }
 
-    pub(super) fn trace_hash(&self) -> [u8; 32] {
-        self.trace.clone().finalize().into()
+    fn take(&mut self, slot: usize, number: u64) -> Option<(Life, Event)> {
+        let place = self.slots.get_mut(slot).filter(|place| place.number == number)?;
+        let taken = place.event.take()?;
+        self.free.push(slot);
+        Some(taken)
     }
 }
 
-/// A checksum for the trace (FNV-1a), so that it tells contents apart without holding them.
-pub(super) fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-/// The clock of one life of a host.
-#[derive(Debug)]
-pub(super) struct SimClock {
-    pub(super) shared: Arc<Shared>,
-    pub(super) life: Life,
-    pub(super) started: Time,
-}
+    use super::*;
 
-struct SimSleep {
-    shared: Arc<Shared>,
-    life: Life,
-    deadline: Time,
-    key: Option<EventKey>,
-}
+    const LIFE: Life = Life { host: 0, incarnation: 1 };
 
-impl Clock for SimClock {
-    fn now(&self) -> Time {
-        Time::ZERO + self.shared.lock().now.since(self.started)
+    fn job() -> Event {
+        Event::Job(Box::new(|| {}))
     }
 
-    fn unix_ms(&self) -> u64 {
-        /// 2026-01-01T00:00:00Z: simulations begin there.
-        const BEGIN_MS: u64 = 1_767_225_600_000;
-        BEGIN_MS + self.shared.lock().now.as_nanos() / 1_000_000
-    }
-
-    fn sleep_until(&self, deadline: Time) -> Sleep {
-        let deadline = self.started + deadline.since_start();
-        Box::pin(SimSleep {
-            shared: Arc::clone(&self.shared),
-            life: self.life,
-            deadline,
-            key: None,
-        })
-    }
-}
-
-impl Future for SimSleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        if state.now >= self.deadline {
-            return Poll::Ready(());
+    proptest! {
+        #[test]
+        fn events_happen_in_order_and_cancelled_ones_do_not(
+            steps in prop::collection::vec((0_u8..50, 0_u8..4), 1..400)
+        ) {
+            let mut queue = Queue::default();
+            let mut expected: Vec<(u64, u64, EventKey)> = Vec::new();
+            let mut now = 0;
+            for (number, (wait, what)) in (0_u64..).zip(steps) {
+                match what {
+                    0 if !expected.is_empty() => {
+                        let (.., key) = expected.swap_remove(usize::from(wait) % expected.len());
+                        prop_assert!(queue.get_mut(key).is_some());
+                        prop_assert!(queue.cancel(key).is_some());
+                        prop_assert!(queue.cancel(key).is_none() && queue.get_mut(key).is_none());
+                    }
+                    1 => {
+                        expected.sort_by_key(|&(at, number, _)| (at, number));
+                        let end = now + u64::from(wait);
+                        let due = expected.first().copied().filter(|&(at, ..)| at <= end);
+                        let popped = queue.pop_due(Time::from_nanos(end));
+                        prop_assert_eq!(popped.map(|(at, ..)| at.as_nanos()), due.map(|d| d.0));
+                        if let Some((at, _, key)) = due {
+                            expected.remove(0);
+                            now = at;
+                            prop_assert!(queue.cancel(key).is_none());
+                        }
+                    }
+                    _ => {
+                        let at = now + u64::from(wait);
+                        expected.push((at, number, queue.push(Time::from_nanos(at), LIFE, job())));
+                    }
+                }
+            }
         }
-        let wake = Event::Wake(cx.waker().clone());
-        if let Some((_, event)) = self.key.and_then(|key| state.events.get_mut(&key)) {
-            *event = wake;
-        } else {
-            self.key = Some(state.schedule(self.deadline, self.life, wake));
+    }
+
+    #[test]
+    fn cancelled_events_leave_no_memory_behind() {
+        let mut queue = Queue::default();
+        for at in 0..100_000 {
+            let key = queue.push(Time::from_secs(at), LIFE, job());
+            queue.cancel(key);
         }
-        Poll::Pending
-    }
-}
-
-impl Drop for SimSleep {
-    fn drop(&mut self) {
-        let Some(key) = self.key else { return };
-        let removed = self.shared.lock().events.remove(&key);
-        // Dropping a waker may drop a task: not under the lock.
-        drop(removed);
-    }
-}
-
-/// Computing in a simulation: done at once, known a moment later.
-#[derive(Debug)]
-pub(super) struct SimCompute {
-    pub(super) shared: Arc<Shared>,
-    pub(super) life: Life,
-}
-
-impl Compute for SimCompute {
-    fn parallelism(&self) -> usize {
-        1
-    }
-
-    fn submit(&self, job: Box<dyn FnOnce() + Send>) {
-        /// What a job takes on the simulated clock.
-        const TAKES: std::time::Duration = std::time::Duration::from_micros(50);
-        let mut state = self.shared.lock();
-        let at = state.now + TAKES;
-        state.schedule(at, self.life, Event::Job(job));
+        assert_eq!(queue.slots.len(), 1);
+        assert!(queue.heap.len() <= STALE_MIN + 1, "{}", queue.heap.len());
     }
 }

@@ -1,19 +1,22 @@
 //! The world: hosts, their lives, and the loop that runs one event after another.
 
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, Ipv4Addr};
+use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bittorrent::Time;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-use super::disk::SimDisk;
-use super::net::{LinkConfig, NetState, SimNet};
-use super::queue::{Event, Life, Shared, SimClock, SimCompute};
+use super::clock::{SimClock, SimCompute};
+use super::disk::{PageStore, SimDisk};
+use super::idle::{IdleSignal, build_runtime};
+use super::net::{DatagramConfig, LinkConfig, NetState, SimNet, ip_of};
+use super::queue::Event;
+use super::seen::Seen;
+use super::state::{Life, Shared};
 use crate::{NodeEnv, Parts};
 
 /// A host of a [`World`].
@@ -53,6 +56,10 @@ struct Host {
 pub struct World {
     shared: Arc<Shared>,
     hosts: Vec<Host>,
+    /// Equal pages of all disks.
+    pages: PageStore,
+    /// Empty between steps; kept for its memory.
+    woken: Vec<Waker>,
     seed: u64,
 }
 
@@ -66,15 +73,21 @@ impl World {
     /// An empty world; all chance in it follows from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { shared: Shared::new(NetState::default()), hosts: Vec::new(), seed }
+        Self {
+            shared: Shared::new(NetState::new(seed)),
+            hosts: Vec::new(),
+            pages: PageStore::default(),
+            woken: Vec::new(),
+            seed,
+        }
     }
 
     /// Adds a host that does not run yet.
     pub fn add_host(&mut self, config: HostConfig) -> HostId {
         let id = self.hosts.len();
-        let ip = Self::ip_of(HostId(id));
-        self.shared.lock().net.add_host(&config.name, ip, config.link);
-        let disk = SimDisk::new(self.seed ^ (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.shared.lock().net.add_host(&config.name, config.link);
+        let seed = self.seed ^ (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let disk = SimDisk::new(seed, self.pages.clone());
         self.hosts.push(Host {
             config,
             disk,
@@ -89,8 +102,7 @@ impl World {
     /// The address of a host: 10.x.y.z.
     #[must_use]
     pub fn ip_of(host: HostId) -> IpAddr {
-        let number = u32::try_from(host.0 + 1).unwrap_or(u32::MAX) & 0x00ff_ffff;
-        IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | number))
+        ip_of(host.0)
     }
 
     /// The disk of a host, which outlives its lives.
@@ -170,17 +182,8 @@ impl World {
             // Before the runtime drops its sockets: a dead process closes nothing in order.
             state.host_killed(life, how == Kill::Process);
         }
+        // Its timers and jobs stay in the queue and are passed over: they belong to an earlier life.
         drop(runtime);
-        let stale = {
-            let mut state = self.shared.lock();
-            let own = state
-                .events
-                .iter()
-                .filter(|(_, (of, event))| *of == life && !matches!(event, Event::Net(_)));
-            let keys: Vec<_> = own.map(|(&key, _)| key).collect();
-            keys.into_iter().filter_map(|key| state.events.remove(&key)).collect::<Vec<_>>()
-        };
-        drop(stale);
         if how == Kill::Power {
             self.hosts[host.0].disk.power_cut();
         }
@@ -194,9 +197,53 @@ impl World {
 
     /// Cuts the path between two hosts, or heals it; what is sent meanwhile waits (streams) or is lost.
     pub fn set_cut(&mut self, a: HostId, b: HostId, cut: bool) {
-        let mut state = self.shared.lock();
-        state.trace(format_args!("path {}-{} cut: {cut}", a.0, b.0));
-        state.set_cut(a.0, b.0, cut);
+        self.set_one_way_cut(a, b, cut);
+        self.set_one_way_cut(b, a, cut);
+    }
+
+    /// As [`World::set_cut`], but only what `from` sends to `to`.
+    pub fn set_one_way_cut(&mut self, from: HostId, to: HostId, cut: bool) {
+        self.shared.lock().set_cut(from.0, to.0, cut);
+    }
+
+    /// Pulls a host's plug, or puts it in again. Meanwhile nothing leaves or reaches it and nobody is
+    /// told: bytes of streams wait, datagrams are lost, attempts to connect get no answer.
+    pub fn unplug(&mut self, host: HostId, unplugged: bool) {
+        self.shared.lock().unplug(host.0, unplugged);
+    }
+
+    /// Gives a host another link from now on.
+    pub fn set_link(&mut self, host: HostId, link: LinkConfig) {
+        self.shared.lock().set_link(host.0, link);
+    }
+
+    /// Resets all streams between two hosts: both ends see it after the latency.
+    pub fn reset(&mut self, a: HostId, b: HostId) {
+        self.shared.lock().reset(a.0, b.0);
+    }
+
+    /// Says what happens to datagrams on their way from now on.
+    pub fn set_datagrams(&mut self, config: DatagramConfig) {
+        self.shared.lock().set_datagrams(config);
+    }
+
+    /// Collects what is seen of streams from here on, for [`World::take_seen`].
+    pub fn watch(&mut self) {
+        self.shared.lock().seen.get_or_insert_default();
+    }
+
+    /// What was seen since it was last taken.
+    #[must_use]
+    pub fn take_seen(&mut self) -> Vec<Seen> {
+        self.shared.lock().seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// As [`World::take_seen`], into a buffer whose memory is used for what is seen next.
+    pub fn swap_seen(&mut self, into: &mut Vec<Seen>) {
+        into.clear();
+        if let Some(seen) = &mut self.shared.lock().seen {
+            std::mem::swap(seen, into);
+        }
     }
 
     /// The moment, since the world began.
@@ -213,13 +260,19 @@ impl World {
 
     /// Keeps the lines of the trace from here on, for [`World::trace_lines`].
     pub fn keep_trace(&mut self) {
-        self.shared.lock().lines.get_or_insert_default();
+        self.shared.lock().trace.keep();
     }
 
     /// The kept lines of the trace.
     #[must_use]
     pub fn trace_lines(&self) -> Vec<String> {
-        self.shared.lock().lines.clone().unwrap_or_default()
+        self.shared.lock().trace.lines()
+    }
+
+    /// Writes the lines of the trace from here on to `out`, in large parts; the last when the world ends
+    /// or [`World::trace_hash`] is asked for. An error of `out` ends the writing, not the simulation.
+    pub fn trace_to(&mut self, out: Box<dyn std::io::Write + Send>) {
+        self.shared.lock().trace.write_to(out);
     }
 
     /// Adds a line of the observer's to the trace.
@@ -230,7 +283,7 @@ impl World {
     /// SHA-256 over the trace so far.
     #[must_use]
     pub fn trace_hash(&self) -> [u8; 32] {
-        self.shared.lock().trace_hash()
+        self.shared.lock().trace.hash()
     }
 
     /// Runs until `done` says so (asked after each event) or `limit` has passed; says whether it was done.
@@ -251,23 +304,36 @@ impl World {
         self.run_until(duration, |_| false);
     }
 
+    /// Lets a host run now: somebody outside has left something for one of its tasks.
+    pub fn poke(&mut self, host: HostId) {
+        self.shared.lock().trace(format_args!("poke {}", host.0));
+        self.run_host(host.0);
+    }
+
     /// Runs the next event that is due by `end`; else moves the clock there and says false.
-    fn step(&mut self, end: Time) -> bool {
+    pub fn step(&mut self, end: Time) -> bool {
         let mut state = self.shared.lock();
-        let due = state.events.first_key_value().map(|(&key, _)| key).filter(|key| key.0 <= end);
-        let Some((key, (life, event))) =
-            due.and_then(|key| Some((key, state.events.remove(&key)?)))
-        else {
-            state.now = state.now.max(end);
-            return false;
+        let (life, event) = loop {
+            let Some((at, life, event)) = state.queue.pop_due(end) else {
+                state.now = state.now.max(end);
+                return false;
+            };
+            if matches!(event, Event::Net(_)) || state.net.life_of(life.host) == Some(life) {
+                state.now = at;
+                break (life, event);
+            }
+            // Of a life that is over. What it holds may reach for the lock when it is dropped.
+            drop(state);
+            drop(event);
+            state = self.shared.lock();
         };
-        state.now = key.0;
         state.processed += 1;
-        let wakes = match event {
+        let has_work = match event {
             Event::Net(event) => state.deliver(event),
             Event::Wake(waker) => {
                 state.trace(format_args!("timer {}", life.host));
-                vec![waker]
+                state.woken.push(waker);
+                true
             }
             Event::Job(job) => {
                 state.trace(format_args!("job {}", life.host));
@@ -277,9 +343,12 @@ impl World {
                 return true;
             }
         };
+        std::mem::swap(&mut state.woken, &mut self.woken);
         drop(state);
-        wakes.into_iter().for_each(Waker::wake);
-        self.run_host(life.host);
+        self.woken.drain(..).for_each(Waker::wake);
+        if has_work {
+            self.run_host(life.host);
+        }
         true
     }
 
@@ -290,162 +359,11 @@ impl World {
     }
 }
 
-/// Tells the thread that drives a host that all its tasks wait: tokio calls us before it parks.
-#[derive(Debug, Default)]
-struct IdleSignal {
-    state: AtomicU8,
-    waker: Mutex<Option<Waker>>,
-}
-
-const RUNNING: u8 = 0;
-const WAITING: u8 = 1;
-const IDLE: u8 = 2;
-
-impl IdleSignal {
-    fn about_to_park(&self) {
-        if self.state.compare_exchange(WAITING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-
-    async fn wait(&self) {
-        self.state.store(RUNNING, Ordering::Release);
-        poll_fn(|cx| {
-            if self.state.load(Ordering::Acquire) == IDLE {
-                return Poll::Ready(());
-            }
-            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
-            self.state.store(WAITING, Ordering::Release);
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "a runtime without drivers needs nothing that could be missing"
-)]
-fn build_runtime(idle: &Arc<IdleSignal>) -> Runtime {
-    let idle = Arc::clone(idle);
-    Builder::new_current_thread()
-        .on_thread_park(move || idle.about_to_park())
-        .build()
-        .expect("a current-thread runtime without drivers")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use bytes::BytesMut;
-    use rand::Rng;
-
-    use super::*;
-
-    fn host(world: &mut World, name: &str) -> HostId {
-        world.add_host(HostConfig { name: name.to_owned(), link: LinkConfig::default() })
-    }
-
-    /// An echo server and a client that sends random bytes in a few writes, twice as a world's life.
-    fn echo(seed: u64, kill: Option<Kill>) -> (usize, [u8; 32]) {
-        let mut world = World::new(seed);
-        let (server, client) = (host(&mut world, "server"), host(&mut world, "client"));
-        let serve = |env: NodeEnv| -> Main {
-            Box::pin(async move {
-                let listener = env.net().listen("0.0.0.0:7000".parse().unwrap()).await.unwrap();
-                loop {
-                    let stream = listener.accept().await.unwrap();
-                    let mut buf = BytesMut::with_capacity(4096);
-                    while stream.read_some(&mut buf).await.is_ok_and(|read| read > 0) {
-                        if stream.write_all(&buf.split()).await.is_err() {
-                            break;
-                        }
-                        buf.reserve(4096);
-                    }
-                }
-            })
-        };
-        world.start(server, serve);
-        let echoed = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&echoed);
-        world.start(client, move |env| {
-            Box::pin(async move {
-                let mut rng = env.rng("client");
-                loop {
-                    let to = env.net().resolve("server", 7000).await.unwrap()[0];
-                    let Ok(stream) = env.net().connect(to, None).await else {
-                        env.sleep(Duration::from_millis(100)).await;
-                        continue;
-                    };
-                    let mut buf = BytesMut::with_capacity(65536);
-                    let sent: Vec<u8> =
-                        (0..rng.random_range(1..4096)).map(|_| rng.random()).collect();
-                    if stream.write_all(&sent).await.is_err() {
-                        continue;
-                    }
-                    while buf.len() < sent.len() {
-                        if !stream.read_some(&mut buf).await.is_ok_and(|read| read > 0) {
-                            break;
-                        }
-                    }
-                    count.fetch_add(buf.len(), Ordering::Relaxed);
-                    env.sleep(Duration::from_millis(50)).await;
-                }
-            })
-        });
-        world.run_for(Duration::from_secs(1));
-        if let Some(how) = kill {
-            world.kill(server, how);
-            world.run_for(Duration::from_secs(1));
-            let before = echoed.load(Ordering::Relaxed);
-            world.start(server, serve);
-            world.run_for(Duration::from_secs(2));
-            if how == Kill::Process {
-                assert!(echoed.load(Ordering::Relaxed) > before, "goes on after the restart");
-            }
-        }
-        (echoed.load(Ordering::Relaxed), world.trace_hash())
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
-        let (echoed, hash) = echo(1, None);
-        assert!(echoed > 1000, "{echoed}");
-        assert_eq!(echo(1, None).1, hash);
-        assert_ne!(echo(2, None).1, hash);
-    }
-
-    #[test]
-    fn a_killed_host_loses_everything_and_comes_back() {
-        assert_eq!(echo(3, Some(Kill::Process)), echo(3, Some(Kill::Process)));
-        assert_eq!(echo(3, Some(Kill::Power)), echo(3, Some(Kill::Power)));
-    }
-
-    #[test]
-    fn a_power_cut_keeps_what_was_synced() {
-        let mut world = World::new(7);
-        let id = host(&mut world, "disk");
-        world.start(id, |env| {
-            Box::pin(async move {
-                let done = env.disk(crate::disk::DiskLane::Foreground, |files| {
-                    let path = std::path::Path::new("/data/file");
-                    let file = files.open(path, crate::disk::OpenMode::ReadWrite).unwrap();
-                    file.write_all_at(&mut [std::io::IoSlice::new(&[1; 4096])], 0).unwrap();
-                    file.sync().unwrap();
-                    files.sync_dir(std::path::Path::new("/data")).unwrap();
-                    file.write_all_at(&mut [std::io::IoSlice::new(&[2; 8192])], 4096).unwrap();
-                });
-                done.await.unwrap();
-            })
-        });
-        world.run_for(Duration::from_secs(1));
-        assert_eq!(world.disk(id).get("/data/file").unwrap().len(), 12288);
-        world.kill(id, Kill::Power);
-        let left = world.disk(id).get("/data/file").unwrap();
-        assert!(left[..4096].iter().all(|&byte| byte == 1));
+impl Drop for World {
+    /// Ends all hosts; events that are still to come hold the world that holds them.
+    fn drop(&mut self) {
+        self.hosts.clear();
+        let events = std::mem::take(&mut self.shared.lock().queue);
+        drop(events);
     }
 }

@@ -14,8 +14,7 @@ use crate::torrent::{TorrentMsg, Victim};
 
 const PIECE: u32 = 64 * 1024;
 /// So slow that a transfer can be disturbed in its middle.
-const LINK: LinkConfig =
-    LinkConfig { latency: std::time::Duration::from_millis(10), up_bytes_per_s: 2_000_000 };
+const LINK: LinkConfig = LinkConfig { up_bytes_per_s: 2_000_000, ..LinkConfig::DEFAULT };
 
 type Counts = BTreeMap<&'static str, usize>;
 

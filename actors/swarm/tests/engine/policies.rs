@@ -1,7 +1,5 @@
 //! What is fetched first, when seeding ends, and when a torrent rests.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use control::{Command, Engine, FilePriority, SeedGoals, TorrentDetail, TorrentState};
 use env::sim::{HostId, LinkConfig};
@@ -11,8 +9,7 @@ use store::{Change, TorrentRecord, TorrentSource, TorrentStore};
 use crate::lab::{Lab, Sample};
 
 const PIECE: u32 = 64 * 1024;
-const SLOW: LinkConfig =
-    LinkConfig { latency: Duration::from_millis(10), up_bytes_per_s: 1_000_000 };
+const SLOW: LinkConfig = LinkConfig { up_bytes_per_s: 1_000_000, ..LinkConfig::DEFAULT };
 
 fn pair() -> (Lab, HostId, HostId) {
     let mut lab = Lab::new(1);

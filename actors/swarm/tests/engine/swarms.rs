@@ -11,7 +11,7 @@ use crate::lab::{Lab, Sample};
 const PIECE: u32 = 64 * 1024;
 
 fn link(up_bytes_per_s: u64) -> LinkConfig {
-    LinkConfig { latency: Duration::from_millis(20), up_bytes_per_s }
+    LinkConfig { latency: Duration::from_millis(20), up_bytes_per_s, ..LinkConfig::DEFAULT }
 }
 
 #[test]
