@@ -13,6 +13,10 @@
 //! All actors get their world from [`env::NodeEnv`]. This crate must not know the gateway, Kafka or MongoDB.
 
 pub mod address;
+#[cfg(not(feature = "seeded-bugs"))]
+mod bugs;
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod credit;
 mod directory;
 pub mod disk;

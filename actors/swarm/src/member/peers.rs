@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::metadata::Step;
 use super::pool::Outcome;
 use super::{Child, Member, MemberEvent, MemberMsg, Phase, Wake};
+use crate::bugs::{self, Bug};
 use crate::node::Slot;
 use crate::peer::{
     End, PeerActor, PeerArgs, PeerCell, PeerCommand, PeerNews, Run, Shaken, Start, handshake,
@@ -452,6 +453,9 @@ impl Member {
             let facts = self.facts(now);
             let changes = self.choker.interested(now, key, &facts);
             self.apply(&changes, now);
+            if bugs::has(Bug::UnchokesTooMany) {
+                self.set_choking(key, false, now);
+            }
         } else {
             self.choker.left(key);
             self.set_choking(key, true, now);

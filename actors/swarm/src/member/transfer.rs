@@ -25,6 +25,7 @@ use super::{
     Checkpoint, Child, Member, MemberEvent, MemberMsg, MemberSettings, Opening, Phase, Progress,
     Wake,
 };
+use crate::bugs::{self, Bug};
 use crate::credit::{Budget, Permit};
 use crate::disk::{Flushed, StorageError, StorageEvent, StorageMsg, TorrentFiles};
 use crate::have::SharedHave;
@@ -198,6 +199,9 @@ impl Transfer {
     ) -> impl Future<Output = Result<Checkpoint, StorageError>> + Send + use<> {
         let info = Arc::clone(&self.info);
         let (have, mut verified) = (self.picker.have().clone(), self.durable.clone());
+        if bugs::has(Bug::ClaimsTooEarly) {
+            self.pieces.keys().for_each(|&piece| _ = verified.insert(piece));
+        }
         async move {
             let (reply, answer) = oneshot::channel();
             if storage.cast(StorageMsg::Flush(reply)).is_err() {
@@ -367,6 +371,9 @@ impl Member {
 
     /// All blocks of a piece went to storage.
     pub(super) fn on_gathered(&mut self, piece: PieceIndex, sources: Vec<PeerKey>) {
+        if bugs::has(Bug::ServesUnverified) {
+            self.peers.values().for_each(|slot| slot.tell(PeerCommand::Have(piece)));
+        }
         let Some(transfer) = self.content_mut() else { return };
         let Some(open) = transfer.pieces.get_mut(&piece) else { return };
         open.sources = Some(sources);

@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::outgoing::{Outgoing, Run};
 use super::{Content, PeerArgs, PeerCommand, PeerNews, Shaken, Start, handshake};
+use crate::bugs::{self, Bug};
 use crate::disk::StorageError;
 use crate::member::MemberMsg;
 use crate::node::Node;
@@ -288,6 +289,10 @@ impl Connection {
         let now = self.env.now();
         let result = self.session.receive(now, &mut self.shaken.received, &mut self.actions);
         self.perform()?;
+        if bugs::has(Bug::IgnoresChokes) && self.args.cell.change(|figures| figures.choked) {
+            bugs::unchoke(&mut self.session, now, &mut self.actions);
+            self.perform()?;
+        }
         Ok(result?)
     }
 
@@ -309,6 +314,9 @@ impl Connection {
             PeerCommand::Request { blocks, actors } => {
                 self.pieces.extend(actors);
                 self.session.request(now, &blocks, &mut self.actions);
+                if let (true, Some(&first)) = (bugs::has(Bug::RequestsTwice), blocks.first()) {
+                    bugs::request(&mut self.session, first);
+                }
             }
             PeerCommand::Cancel(block) => _ = self.session.cancel(now, block),
             PeerCommand::Have(piece) => {
@@ -463,14 +471,16 @@ impl Connection {
         }
         let Some(content) = &self.args.content else { return };
         let now = self.env.now();
-        let allowed = self.args.up.available(now);
+        let unlimited = bugs::has(Bug::BreaksTheRateLimit);
+        let allowed = if unlimited { u64::MAX } else { self.args.up.available(now) };
         if allowed < u64::from(BLOCK_LEN) {
             self.up_at = Some(self.args.up.ready_at(now));
             return;
         }
         let limit = ReadLimit { bytes: READ_LIMIT.bytes.min(allowed), ..READ_LIMIT };
         let mut blocks = Vec::new();
-        self.session.next_reads(now, limit, |piece| content.have.has(piece), &mut blocks);
+        let may_read = |piece| content.have.has(piece) || bugs::has(Bug::ServesUnverified);
+        self.session.next_reads(now, limit, may_read, &mut blocks);
         if blocks.is_empty() {
             return;
         }
@@ -491,6 +501,9 @@ impl Connection {
         match bytes {
             Ok(bytes) => {
                 self.out.push_run(Run { bytes, payload });
+                if bugs::has(Bug::CountsTwice) {
+                    self.args.tally.up(payload);
+                }
                 Ok(())
             }
             // A mistake of ours, which is not the torrent's: this connection ends.

@@ -29,6 +29,7 @@ use store::{Change, Desired};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use crate::bugs::{self, Bug};
 use crate::node::Node;
 use crate::queue;
 use crate::torrent::{TorrentActor, TorrentArgs, TorrentMsg};
@@ -483,7 +484,10 @@ impl Session {
                     }
                 };
                 self.supervisor.forget(actor.get_id());
-                actor.stop(None);
+                let leaks = bugs::has(Bug::LeaksAnActor) && matches!(then, Then::Remove { .. });
+                if !leaks {
+                    actor.stop(None);
+                }
                 let now = self.env.now();
                 let then = match then {
                     Then::Rest(Some(_)) => {
