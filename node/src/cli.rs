@@ -1,5 +1,6 @@
 //! The command line: commands and flags, and what `--help` says of them.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Run swarm simulations: deterministic, under faults, by seed (`simulate --help` says more)
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Simulate(SimulateFlags),
 }
 
 /// Where settings come from.
@@ -184,6 +188,14 @@ pub(crate) struct SeedFlags {
     pub(crate) config: ConfigFlags,
 }
 
+/// Flags of `simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateFlags {
+    /// What `torrentedge-sim` is told, all of it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
 /// How peers are spoken to.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Network")]
@@ -287,6 +299,18 @@ mod tests {
             "torrentedge config show --origin --config f.toml".to_owned(),
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn simulations_get_all_arguments_as_they_are() {
+        for arguments in ["", "--help", "--version", "run churn --seed 1 -- -v", "list --help"] {
+            let line = format!("torrentedge simulate {arguments}");
+            let cli = Cli::try_parse_from(line.split_whitespace()).expect(&line);
+            let Command::Simulate(flags) = cli.command else { panic!("{line}") };
+            let expected: Vec<OsString> =
+                arguments.split_whitespace().map(OsString::from).collect();
+            assert_eq!(flags.arguments, expected, "{line}");
         }
     }
 

@@ -6,6 +6,7 @@ mod create;
 mod inspect;
 mod magnet;
 mod serve;
+mod simulate;
 mod source;
 mod transfer;
 mod verify;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Create(flags) => log().and_then(|()| create::run(&flags, &screen)),
         Command::Verify(flags) => log().and_then(|()| verify::run(&flags, &screen)),
         Command::Config(command) => config::run(&command),
+        Command::Simulate(flags) => simulate::run(&flags),
         Command::Download(flags) => transfer::download(&global, &flags, &screen),
         Command::Seed(flags) => transfer::seed(&global, &flags, &screen),
         Command::Serve(flags) => serve::run(&global, &flags, &screen),

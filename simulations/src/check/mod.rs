@@ -1,0 +1,545 @@
+//! What must hold in every run, looked at after every event by an observer that sees all hosts.
+//!
+//! The observer reads what hosts say to each other and compares it with the truth: the torrent's bytes,
+//! the hosts' disks, the limits that they were set to. It asks no host anything, so it disturbs nothing.
+//! Encrypted streams are counted and not read. The names are those of the invariants in
+//! `simulations/README.md`.
+//!
+//! - **I1** No byte that was not verified is served or claimed.
+//! - **I2** After a restart a host claims nothing that is not on its disk (and, looked at by the harness,
+//!   what was claimed durably and is still there is not lost).
+//! - **I5** What an engine says that it sent and received is what was sent and received.
+//! - **I7** Requests only while unchoked (or allowed fast) and interested, no block twice on a
+//!   connection, no more in flight than the limit, no more peers served than there are slots.
+//! - **I9** Limits of rate, memory and connections hold; peers of private torrents are not exchanged.
+
+mod host;
+mod stream;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bittorrent::wire::Message;
+use bittorrent::{BlockRef, PieceIndex};
+use env::sim::Seen;
+
+pub use host::{Bounds, Subject, has_piece};
+
+use self::host::Host;
+use self::stream::{Notice, Side, Stream};
+use self::wire::Said;
+use crate::content::Content;
+
+/// A request may follow a choke for so long: it may have been on its way to the socket.
+const GRACE_NS: u64 = 5_000_000_000;
+/// More peers than slots may be served for so long: chokes wait behind blocks.
+const SLOTS_GRACE_NS: u64 = 30_000_000_000;
+/// Over so long a rate is measured.
+const RATE_WINDOW_NS: u64 = 10_000_000_000;
+/// Bytes beyond its rate that may flow in a window: what may flow at once, twice (windows have ends).
+const RATE_SLACK: u64 = 512 * 1024;
+/// The most requests of one peer that no engine has in flight.
+const REQUESTS_MAX: usize = 2_000;
+/// An engine writes and counts so much at once, in bytes.
+const RUN_MAX: u64 = 1 << 20;
+/// A stream with so much unread may hold back what its sender has decided.
+const BLOCKED_AT: u64 = 128 * 1024;
+
+/// Something that must hold did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of what did not hold.
+    pub invariant: &'static str,
+    /// When, in nanoseconds since the beginning.
+    pub at_ns: u64,
+    /// On which host, by its index in the plan.
+    pub host: Option<usize>,
+    /// What was seen.
+    pub message: String,
+}
+
+/// The observer.
+#[derive(Debug)]
+pub struct Observer {
+    content: Arc<Content>,
+    private: bool,
+    hosts: Vec<Host>,
+    streams: BTreeMap<u64, Stream>,
+    said: Vec<(u64, Said)>,
+    violation: Option<Violation>,
+    now_ns: u64,
+    /// How often rare paths were taken.
+    pub sometimes: BTreeMap<&'static str, u64>,
+    /// Messages of the peer wire.
+    pub messages: u64,
+}
+
+impl Observer {
+    /// An observer of hosts that have not started.
+    #[must_use]
+    pub fn new(content: Arc<Content>, private: bool, subjects: Vec<Subject>) -> Self {
+        let pieces = content.piece_count;
+        Self {
+            content,
+            private,
+            hosts: subjects.into_iter().map(|is| Host::new(is, pieces)).collect(),
+            streams: BTreeMap::new(),
+            said: Vec::new(),
+            violation: None,
+            now_ns: 0,
+            sometimes: BTreeMap::new(),
+            messages: 0,
+        }
+    }
+
+    /// The first thing that did not hold.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Something did not hold; only the first is kept.
+    pub fn fail(&mut self, invariant: &'static str, host: Option<usize>, message: String) {
+        let at_ns = self.now_ns;
+        self.violation.get_or_insert(Violation { invariant, at_ns, host, message });
+    }
+
+    /// A rare path was taken.
+    pub fn reached(&mut self, what: &'static str) {
+        *self.sometimes.entry(what).or_default() += 1;
+    }
+
+    /// The clock moved.
+    pub const fn set_now(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// A host starts a life.
+    pub fn started(&mut self, host: usize) {
+        let pieces = self.content.piece_count;
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.begin_life(pieces);
+            host.window = (self.now_ns, 0);
+        }
+    }
+
+    /// What was seen on a host's disk may not be there any more.
+    pub fn disk_changed(&mut self, host: usize, damaged: impl IntoIterator<Item = u32>) {
+        let pieces = self.content.piece_count;
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.forget_proofs(pieces);
+            host.damaged.extend(damaged);
+        }
+    }
+
+    /// A host has checked all it has: it can know of damage now.
+    pub fn rechecked(&mut self, host: usize) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.damaged.clear();
+        }
+    }
+
+    /// Payload that a host sent and received, in bytes.
+    #[must_use]
+    pub fn payload(&self, host: usize) -> (u64, u64) {
+        self.hosts.get(host).map_or((0, 0), |host| (host.sent, host.received))
+    }
+
+    /// What of it an engine need not know of, in bytes: what was under way when streams ended.
+    #[must_use]
+    pub fn unsure(&self, host: usize) -> u64 {
+        self.hosts.get(host).map_or(0, |host| host.ended * RUN_MAX)
+    }
+
+    /// How many hosts claim each piece, of those that `counts` says.
+    pub fn copies(&self, counts: impl Fn(usize) -> bool) -> Vec<u32> {
+        let mut copies = vec![0; self.content.piece_count as usize];
+        let hosts = self.hosts.iter().enumerate().filter(|(index, _)| counts(*index));
+        for (_, host) in hosts {
+            for piece in host.claims.iter() {
+                if let Some(count) = copies.get_mut(piece.0 as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        copies
+    }
+
+    /// A host is known to have these pieces, whether it told a peer or not.
+    pub fn has(&mut self, host: usize, pieces: impl IntoIterator<Item = u32>) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            pieces.into_iter().for_each(|piece| {
+                host.claims.insert(PieceIndex(piece));
+            });
+        }
+    }
+
+    /// Takes what happened in an event.
+    pub fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Opened { stream, dialler, acceptor } => {
+                self.opened(stream, dialler.0, acceptor.0);
+            }
+            Seen::Sent { stream, side, bytes } => {
+                let Some(mut of) = self.streams.remove(&stream) else { return };
+                let mut said = std::mem::take(&mut self.said);
+                if let Some((speaker, _)) = of.both(side) {
+                    speaker.sent += bytes.len() as u64;
+                    speaker.wire.take(bytes, &mut said);
+                }
+                for (end, one) in said.drain(..) {
+                    self.on_said(&mut of, side, end, one);
+                }
+                self.said = said;
+                self.streams.insert(stream, of);
+            }
+            Seen::Read { stream, side, length } => {
+                let Some(mut of) = self.streams.remove(&stream) else { return };
+                if let Some((reader, speaker)) = of.both(side) {
+                    speaker.was_read(length);
+                    while let Some(notice) = speaker.next_read() {
+                        self.on_read(reader, speaker, notice);
+                    }
+                }
+                self.streams.insert(stream, of);
+            }
+            Seen::Closed { stream, side, reset } => self.closed(stream, side, reset),
+        }
+    }
+
+    fn opened(&mut self, stream: u64, dialler: usize, acceptor: usize) {
+        let is_peer = |host: usize| self.hosts.get(host).is_some_and(|host| host.lives > 0);
+        if !is_peer(dialler) || !is_peer(acceptor) {
+            return;
+        }
+        let between = |other: &Stream| {
+            let hosts = [other.sides[0].host, other.sides[1].host];
+            hosts == [acceptor, dialler] && other.sides.iter().all(|side| side.open)
+        };
+        let theirs = self.hosts.get(dialler).map(|host| host.streams.clone()).unwrap_or_default();
+        if theirs.iter().filter_map(|id| self.streams.get(id)).any(between) {
+            self.reached("simultaneous-dial");
+        }
+        for host in [dialler, acceptor] {
+            if let Some(host) = self.hosts.get_mut(host) {
+                host.streams.insert(stream);
+            }
+        }
+        let is = self.hosts.get(dialler).map(|host| &host.is);
+        if is.is_some_and(|is| is.honest && !is.has_tracker && !is.knows.contains(&acceptor)) {
+            self.reached("pex-found-a-peer");
+        }
+        self.streams.insert(stream, Stream::new(dialler, acceptor, self.now_ns));
+    }
+
+    fn closed(&mut self, stream: u64, side: usize, reset: bool) {
+        let Some(of) = self.streams.get_mut(&stream) else { return };
+        let Some((mine, _)) = of.both(side) else { return };
+        if !std::mem::replace(&mut mine.open, false) {
+            return;
+        }
+        let (index, asked) = (mine.host, std::mem::take(&mut mine.asked));
+        let both_closed = of.sides.iter().all(|side| !side.open);
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.streams.remove(&stream);
+            host.ended += 1;
+            for (block, length) in asked {
+                host.answered(block, length);
+            }
+        }
+        if reset {
+            self.reached("connection-reset");
+        }
+        if both_closed {
+            self.streams.remove(&stream);
+        }
+    }
+
+    fn on_said(&mut self, of: &mut Stream, side: usize, end: u64, said: Said) {
+        let Some((speaker, other)) = of.both(side) else { return };
+        match said {
+            Said::Handshake(reserved) => {
+                speaker.shook = true;
+                speaker.fast = reserved.0[7] & 0x04 != 0;
+                self.messages += 1;
+            }
+            Said::Part { piece, at, bytes } => self.on_payload(speaker, piece, at, &bytes),
+            Said::Block(BlockRef { piece, begin, length }) => {
+                self.messages += 1;
+                speaker.said(end, Notice::Block { piece: piece.0, begin, length });
+            }
+            Said::Message(message) => {
+                self.messages += 1;
+                self.on_message(speaker, other, end, message);
+            }
+        }
+    }
+
+    fn on_payload(&mut self, speaker: &Side, piece: u32, at: u32, bytes: &[u8]) {
+        let (index, now_ns) = (speaker.host, self.now_ns);
+        let is_true = self.content.piece(piece).get(at as usize..at as usize + bytes.len());
+        let is_true = is_true == Some(bytes);
+        let Some(host) = self.hosts.get_mut(index) else { return };
+        host.sent += bytes.len() as u64;
+        if now_ns - host.window.0 > RATE_WINDOW_NS {
+            host.window = (now_ns, 0);
+        }
+        host.window.1 += bytes.len() as u64;
+        if !host.is.honest {
+            return;
+        }
+        let rate = host.is.bounds.up_bytes_per_s;
+        let may = rate * (RATE_WINDOW_NS / 1_000_000_000) + rate / 2 + RATE_SLACK;
+        let (sent, damaged) = (host.window.1, host.damaged.contains(&piece));
+        if rate > 0 && sent > may {
+            let message = format!("sent {sent} bytes in 10 s, at most {rate} a second are allowed");
+            self.fail("I9", Some(index), message);
+        }
+        if !is_true && !damaged {
+            let message = format!("sent bytes of piece {piece} at {at} that are not the torrent's");
+            self.fail("I1", Some(index), message);
+        }
+    }
+
+    fn on_message(&mut self, speaker: &mut Side, other: &Side, end: u64, message: Message) {
+        match message {
+            Message::Choke => {
+                speaker.choking = true;
+                speaker.said(end, Notice::Choke);
+            }
+            Message::Unchoke => {
+                speaker.choking = false;
+                speaker.said(end, Notice::Unchoke);
+            }
+            Message::Interested | Message::NotInterested => {
+                speaker.interested = message == Message::Interested;
+                speaker.said(end, Notice::Interested(speaker.interested));
+            }
+            Message::Have(piece) => self.claims(speaker.host, std::iter::once(piece.0)),
+            Message::HaveAll => {
+                self.reached("have-all");
+                self.claims(speaker.host, self.content.pieces());
+            }
+            Message::HaveNone => self.reached("have-none"),
+            Message::Bitfield(bits) => {
+                let bit = |piece: u32| {
+                    bits.get(piece as usize / 8)
+                        .is_some_and(|byte| byte >> (7 - piece % 8) & 1 == 1)
+                };
+                self.claims(speaker.host, self.content.pieces().filter(|&piece| bit(piece)));
+            }
+            Message::Request(block) => self.on_request(speaker, other, block),
+            Message::Cancel(block) => {
+                self.reached("cancelled-request");
+                if let Some(length) = speaker.asked.remove(&(block.piece.0, block.begin)) {
+                    self.answered(speaker.host, (block.piece.0, block.begin), length);
+                }
+            }
+            Message::RejectRequest(block) => {
+                self.reached("rejected-request");
+                let (piece, begin) = (block.piece.0, block.begin);
+                speaker.said(end, Notice::Reject { piece, begin });
+            }
+            Message::AllowedFast(piece) => {
+                self.reached("allowed-fast");
+                speaker.said(end, Notice::AllowedFast(piece.0));
+            }
+            Message::Extended { id, payload } => self.on_extended(speaker, other, id, &payload),
+            Message::KeepAlive
+            | Message::Piece { .. }
+            | Message::Port(_)
+            | Message::SuggestPiece(_) => {}
+        }
+    }
+
+    fn on_extended(&mut self, speaker: &Side, other: &Side, id: u8, payload: &[u8]) {
+        let honest = |side: &Side| self.hosts.get(side.host).is_some_and(|host| host.is.honest);
+        // Only engines give these numbers, and all give the same.
+        if !honest(speaker) || !honest(other) {
+            return;
+        }
+        let ours = bittorrent::wire::extension::OURS;
+        if id == ours.ut_pex && self.private {
+            let message = "exchanged peers of a private torrent".to_owned();
+            self.fail("I9", Some(speaker.host), message);
+        }
+        // A message with a part of the metadata holds more than its dictionary.
+        if id == ours.ut_metadata && payload.len() > 100 {
+            self.reached("metadata-by-peers");
+        }
+    }
+
+    /// A host says that it has these pieces: they are on its disk.
+    pub fn claims(&mut self, index: usize, pieces: impl Iterator<Item = u32>) {
+        let content = Arc::clone(&self.content);
+        let Some(host) = self.hosts.get_mut(index) else { return };
+        let mut wrong = None;
+        for piece in pieces {
+            host.claims.insert(PieceIndex(piece));
+            if wrong.is_none() && !host.can_claim(piece, &content) {
+                wrong = Some(piece);
+            }
+        }
+        let invariant = if host.lives > 1 { "I2" } else { "I1" };
+        if let Some(piece) = wrong {
+            let message = format!("claims piece {piece}, which is not on its disk");
+            self.fail(invariant, Some(index), message);
+        }
+    }
+
+    fn on_request(&mut self, speaker: &mut Side, other: &Side, block: BlockRef) {
+        let (key, index) = ((block.piece.0, block.begin), speaker.host);
+        let wrong = self.wrong_request(speaker, block);
+        let again = speaker.asked.insert(key, block.length).is_some();
+        let Some(host) = self.hosts.get_mut(index) else { return };
+        if !again {
+            let peers = host.waits_for.entry(key).or_default();
+            *peers += 1;
+            match *peers {
+                1 => host.outstanding += u64::from(block.length),
+                2 => *self.sometimes.entry("endgame").or_default() += 1,
+                _ => {}
+            }
+        }
+        if !host.is.honest {
+            return;
+        }
+        let (asked, may) = (host.outstanding, host.is.bounds.unwritten);
+        if let Some(message) = wrong {
+            let peer = self.hosts.get(other.host).map_or("?", |host| &host.is.name);
+            let message = format!("{message}, from {peer}");
+            self.fail("I7", Some(index), message);
+        } else if again {
+            self.fail("I7", Some(index), format!("asked for {} twice", shown(block)));
+        } else if asked > may {
+            let message = format!("{asked} bytes are asked for, at most {may} may be");
+            self.fail("I9", Some(index), message);
+        }
+    }
+
+    fn wrong_request(&self, speaker: &Side, block: BlockRef) -> Option<String> {
+        if !speaker.interested {
+            return Some(format!("asked for {} without interest", shown(block)));
+        }
+        if speaker.asked.len() >= REQUESTS_MAX {
+            return Some(format!("{} requests are in flight", speaker.asked.len() + 1));
+        }
+        let since = speaker.choked_since?;
+        let is_late = self.now_ns - since > GRACE_NS && speaker.in_flight() < BLOCKED_AT;
+        if !is_late || speaker.allowed.contains(&block.piece.0) {
+            return None;
+        }
+        let seconds = (self.now_ns - since) / 1_000_000_000;
+        Some(format!("asked for {}, choked since {seconds} s", shown(block)))
+    }
+
+    fn answered(&mut self, host: usize, block: (u32, u32), length: u32) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.answered(block, length);
+        }
+    }
+
+    /// `reader` has read what `speaker` said.
+    fn on_read(&mut self, reader: &mut Side, speaker: &Side, notice: Notice) {
+        match notice {
+            Notice::Choke => {
+                reader.choked_since.get_or_insert(self.now_ns);
+                if !reader.asked.is_empty() {
+                    self.reached("choked-in-mid-piece");
+                }
+                // With the fast extension every request is still answered.
+                if !(reader.fast && speaker.fast) {
+                    for (block, length) in std::mem::take(&mut reader.asked) {
+                        self.answered(reader.host, block, length);
+                    }
+                }
+            }
+            Notice::Unchoke => reader.choked_since = None,
+            Notice::Interested(wants) => reader.wanted = wants,
+            Notice::AllowedFast(piece) => {
+                reader.allowed.insert(piece);
+            }
+            Notice::Block { piece, begin, length } => {
+                if let Some(host) = self.hosts.get_mut(reader.host) {
+                    host.received += u64::from(length);
+                }
+                if let Some(length) = reader.asked.remove(&(piece, begin)) {
+                    self.answered(reader.host, (piece, begin), length);
+                }
+            }
+            Notice::Reject { piece, begin } => {
+                if let Some(length) = reader.asked.remove(&(piece, begin)) {
+                    self.answered(reader.host, (piece, begin), length);
+                }
+            }
+        }
+    }
+
+    /// Looks at what must hold over time; asked now and then.
+    pub fn look(&mut self) {
+        let now_ns = self.now_ns;
+        let mut opaque = BTreeSet::new();
+        for (id, stream) in &self.streams {
+            if stream.sides.iter().any(|side| side.wire.is_opaque()) {
+                opaque.insert(*id);
+            }
+        }
+        for index in 0..self.hosts.len() {
+            let Some(host) = self.hosts.get(index).filter(|host| host.is.honest) else { continue };
+            let sides = host.streams.iter().filter_map(|id| self.streams.get(id));
+            let mine = sides.filter_map(|of| of.sides.iter().find(|side| side.host == index));
+            // Where blocks wait to be sent, a choke waits behind them.
+            let serves = |side: &&Side| side.open && !side.choking && side.in_flight() < BLOCKED_AT;
+            let served = mine.clone().filter(serves).count();
+            let shook = mine.filter(|side| side.open && side.shook).count();
+            let bounds = host.is.bounds;
+            let others = host
+                .streams
+                .iter()
+                .filter_map(|id| self.streams.get(id))
+                .filter(|of| of.sides.iter().any(|side| side.host == index && serves(&side)));
+            let names = others.map(|of| {
+                let other = of.sides.iter().find(|side| side.host != index);
+                let name =
+                    other.and_then(|side| self.hosts.get(side.host)).map_or("?", |h| &h.is.name);
+                let wants = other.is_some_and(|side| side.interested);
+                format!("{name}{}", if wants { "" } else { " (wants nothing)" })
+            });
+            let names = names.collect::<Vec<_>>().join(", ");
+            let too_many = bounds.slots.is_some_and(|slots| served > slots);
+            if shook > bounds.connections {
+                let message = format!("{shook} connections, at most {} may be", bounds.connections);
+                self.fail("I9", Some(index), message);
+            }
+            let Some(host) = self.hosts.get_mut(index) else { continue };
+            if !too_many {
+                host.too_many_since = None;
+            } else if now_ns - *host.too_many_since.get_or_insert(now_ns) > SLOTS_GRACE_NS {
+                let slots = bounds.slots.unwrap_or(0);
+                let message =
+                    format!("{served} peers are served, there are {slots} slots: {names}");
+                self.fail("I7", Some(index), message);
+            }
+        }
+        if !opaque.is_empty() {
+            self.sometimes.insert("encrypted-connection", opaque.len() as u64);
+        }
+    }
+}
+
+impl Host {
+    /// A block that was asked for is waited for no longer.
+    fn answered(&mut self, block: (u32, u32), length: u32) {
+        let Some(peers) = self.waits_for.get_mut(&block) else { return };
+        *peers -= 1;
+        if *peers == 0 {
+            self.waits_for.remove(&block);
+            self.outstanding = self.outstanding.saturating_sub(u64::from(length));
+        }
+    }
+}
+
+fn shown(block: BlockRef) -> String {
+    format!("piece {} at {}", block.piece.0, block.begin)
+}
