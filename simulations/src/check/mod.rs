@@ -17,7 +17,7 @@ mod host;
 mod stream;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bittorrent::wire::Message;
@@ -185,8 +185,12 @@ impl Observer {
                 let Some(mut of) = self.streams.remove(&stream) else { return };
                 let mut said = std::mem::take(&mut self.said);
                 if let Some((speaker, _)) = of.both(side) {
+                    let was_opaque = speaker.wire.is_opaque();
                     speaker.sent += bytes.len() as u64;
                     speaker.wire.take(bytes, &mut said);
+                    if speaker.wire.is_opaque() && !was_opaque {
+                        self.reached("encrypted-connection");
+                    }
                 }
                 for (end, one) in said.drain(..) {
                     self.on_said(&mut of, side, end, one);
@@ -479,12 +483,6 @@ impl Observer {
     /// Looks at what must hold over time; asked now and then.
     pub fn look(&mut self) {
         let now_ns = self.now_ns;
-        let mut opaque = BTreeSet::new();
-        for (id, stream) in &self.streams {
-            if stream.sides.iter().any(|side| side.wire.is_opaque()) {
-                opaque.insert(*id);
-            }
-        }
         for index in 0..self.hosts.len() {
             let Some(host) = self.hosts.get(index).filter(|host| host.is.honest) else { continue };
             let sides = host.streams.iter().filter_map(|id| self.streams.get(id));
@@ -521,9 +519,6 @@ impl Observer {
                     format!("{served} peers are served, there are {slots} slots: {names}");
                 self.fail("I7", Some(index), message);
             }
-        }
-        if !opaque.is_empty() {
-            self.sometimes.insert("encrypted-connection", opaque.len() as u64);
         }
     }
 }

@@ -467,7 +467,26 @@ impl<'a> Run<'a> {
                 self.compare_totals(host, &detail);
             }
         }
+        self.compare_ratio();
         if self.observer.violation().is_some() { Err(Stop::Violation) } else { Ok(()) }
+    }
+
+    /// Honest hosts sent no more than the plan lets them, as a multiple of what those who completed lacked.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    fn compare_ratio(&mut self) {
+        let limit = self.plan.expect.sent_ratio_max;
+        let (mut sent, mut lacked) = (0.0, 0.0);
+        for (host, (of, peer)) in self.plan.hosts.iter().zip(&self.peers).enumerate() {
+            if of.role == Role::Engine {
+                sent += self.observer.payload(host).0 as f64;
+                lacked += if peer.whole { 1.0 - of.has } else { 0.0 };
+            }
+        }
+        let needed = lacked * self.content.bytes.len() as f64;
+        if limit > 0.0 && sent > limit * needed {
+            let message = format!("{sent} bytes were sent, {limit} times {needed} may be");
+            self.observer.fail("expect", None, message);
+        }
     }
 
     fn compare_totals(&mut self, host: usize, detail: &TorrentDetail) {
