@@ -35,11 +35,15 @@ fn time_for(length: usize, bytes_per_s: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// What `left` of a transfer takes at another speed.
-fn rescaled(left: Duration, from_bytes_per_s: u64, to_bytes_per_s: u64) -> Duration {
+/// What `left` of a transfer of `length` bytes takes at another speed.
+///
+/// A byte takes a nanosecond at least, so the time that is left says too much of a very fast link: there
+/// is never more to send than the transfer had.
+fn rescaled(left: Duration, length: usize, from_bytes_per_s: u64, to_bytes_per_s: u64) -> Duration {
     let nanos = left.as_nanos() * u128::from(from_bytes_per_s.max(1));
     let nanos = nanos / u128::from(to_bytes_per_s.max(1));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    let left = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+    left.min(time_for(length, to_bytes_per_s))
 }
 
 /// Whose turn it is.
@@ -54,6 +58,8 @@ pub(super) enum Turn {
 pub(super) struct Uplink {
     /// Until then it is busy.
     free: Time,
+    /// With so many bytes since it was last idle.
+    busy_with: usize,
     /// Who waits, in turn.
     ring: VecDeque<Turn>,
     /// Who is being served and wants more: whoever comes meanwhile goes before.
@@ -76,12 +82,16 @@ pub(super) struct Lane {
 #[derive(Default)]
 pub(super) struct Downlink {
     free: Time,
+    /// Bytes that it has taken since it was last idle.
+    busy_with: usize,
 }
 
 impl Uplink {
     /// Sends `length` bytes after what it is sending; says how long they take.
     fn occupy(&mut self, now: Time, length: usize, bytes_per_s: u64) -> Duration {
         let takes = time_for(length, bytes_per_s);
+        let before = if self.free > now { self.busy_with } else { 0 };
+        self.busy_with = before.saturating_add(length);
         self.free = self.free.max(now) + takes;
         takes
     }
@@ -113,6 +123,8 @@ impl Downlink {
         took: Duration,
         bytes_per_s: u64,
     ) -> Time {
+        let before = if self.free > now { self.busy_with } else { 0 };
+        self.busy_with = before.saturating_add(length);
         let begins = self.free.max(now - took);
         self.free = (begins + time_for(length, bytes_per_s)).max(now);
         self.free
@@ -124,9 +136,11 @@ impl NetHost {
     pub(super) fn set_link(&mut self, now: Time, link: LinkConfig) {
         let old = self.link;
         let left = self.up.free.since(now);
-        self.up.free = now + rescaled(left, old.up_bytes_per_s, link.up_bytes_per_s);
+        self.up.free =
+            now + rescaled(left, self.up.busy_with, old.up_bytes_per_s, link.up_bytes_per_s);
         let left = self.down.free.since(now);
-        self.down.free = now + rescaled(left, old.down_bytes_per_s, link.down_bytes_per_s);
+        self.down.free =
+            now + rescaled(left, self.down.busy_with, old.down_bytes_per_s, link.down_bytes_per_s);
         self.link = link;
     }
 }
@@ -262,7 +276,14 @@ mod tests {
 
     #[test]
     fn a_changed_speed_holds_for_what_is_being_sent() {
-        assert_eq!(rescaled(Duration::from_secs(4), 1000, 4000), Duration::from_secs(1));
-        assert_eq!(rescaled(Duration::from_secs(1), 1000, 0), Duration::from_secs(1000));
+        let secs = Duration::from_secs;
+        assert_eq!(rescaled(secs(4), 4000, 1000, 4000), secs(1));
+        assert_eq!(rescaled(secs(1), 1000, 1000, 0), secs(1000));
+    }
+
+    #[test]
+    fn the_last_nanosecond_of_a_very_fast_link_is_not_an_hour_of_a_slower_one() {
+        let left = rescaled(Duration::from_nanos(1), 100, u64::MAX, 1000);
+        assert_eq!(left, Duration::from_millis(100));
     }
 }
