@@ -246,7 +246,7 @@ impl Engine for Swarm {
     }
 
     fn events(&self) -> EventFeed {
-        let events = self.node.events.subscribe();
+        let events = self.node.listen_to_events();
         Box::pin(stream::unfold(events, |mut events| async move {
             loop {
                 match events.recv().await {

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use bittorrent::PeerId;
@@ -24,7 +24,7 @@ use crate::limiter::Limiter;
 use crate::publisher::Publisher;
 
 /// Events that a slow reader may be behind before it misses the oldest.
-const EVENTS_BEHIND_MAX: usize = 4096;
+const EVENTS_BEHIND_MAX: usize = 1024;
 
 /// How an engine is to be run: the parts of the configuration that it looks at.
 #[derive(Debug, Clone)]
@@ -66,8 +66,8 @@ pub(crate) struct Node {
     pub(crate) directory: Directory,
     /// Announces that may wait for an answer at once.
     pub(crate) announces: Semaphore,
-    /// Events of all torrents.
-    pub(crate) events: broadcast::Sender<Event>,
+    /// Events of all torrents, for those that listen; made for the first of them, as its ring is large.
+    events: OnceLock<broadcast::Sender<Event>>,
     /// Keeps them in the event log.
     pub(crate) publisher: Option<Publisher>,
     secret: [u8; 32],
@@ -102,7 +102,7 @@ impl Node {
             store,
             directory: Directory::default(),
             announces: Semaphore::new(settings.tracker.max_concurrent_announces as usize),
-            events: broadcast::channel(EVENTS_BEHIND_MAX).0,
+            events: OnceLock::new(),
             publisher,
             secret,
             listen_port: AtomicU16::new(0),
@@ -171,14 +171,21 @@ impl Node {
         self.settings.data_dir.join(settings.download_dir.as_ref().unwrap_or(default))
     }
 
+    /// Events from now on; who is behind by more than `EVENTS_BEHIND_MAX` misses the oldest.
+    pub(crate) fn listen_to_events(&self) -> broadcast::Receiver<Event> {
+        self.events.get_or_init(|| broadcast::channel(EVENTS_BEHIND_MAX).0).subscribe()
+    }
+
     /// Tells an event to all who listen.
     pub(crate) fn publish(&self, id: TorrentId, seq: u64, kind: EventKind) {
         let event = Event { id, epoch: 1, seq, at_ms: self.env.unix_ms(), kind };
         if let Some(publisher) = &self.publisher {
             publisher.publish(event.clone());
         }
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        if let Some(events) = self.events.get() {
+            // Nobody listens any more.
+            let _ = events.send(event);
+        }
     }
 }
 

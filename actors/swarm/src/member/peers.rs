@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::metadata::Step;
-use super::pool::Outcome;
+use super::pool::{Outcome, Pace};
 use super::{Child, Member, MemberEvent, MemberMsg, Phase, Wake};
 use crate::bugs::{self, Bug};
 use crate::node::Slot;
@@ -115,9 +115,10 @@ impl Member {
             return Ok(());
         }
         let now = self.env.now();
+        let pace = self.pace();
         let mut wake_at = None;
         while self.peers.len() < self.settings.connections_max as usize {
-            wake_at = self.pool.next_at();
+            wake_at = self.pool.next_at(pace);
             if wake_at.is_none_or(|at| at > now) {
                 break;
             }
@@ -126,11 +127,18 @@ impl Member {
                 wake_at = Some(now + SLOT_RETRY);
                 break;
             };
-            let Some(address) = self.pool.next(now) else { break };
+            let Some(address) = self.pool.next(now, pace) else { break };
             self.start_peer(Start::Dial(address), address, connection, Some(half_open)).await?;
         }
         self.wake_dial(wake_at, now);
         Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        match &self.phase {
+            Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0 => Pace::SEED,
+            _ => Pace::DOWNLOAD,
+        }
     }
 
     fn wake_dial(&mut self, at: Option<Time>, now: Time) {
@@ -307,7 +315,7 @@ impl Member {
     /// Whether an address is worth waiting for. To a seed, peers come; only who downloads needs those
     /// that were not there the last times.
     fn expects_peers(&self) -> bool {
-        let Some(at) = self.pool.next_at() else { return false };
+        let Some(at) = self.pool.next_at(self.pace()) else { return false };
         match &self.phase {
             Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0 => {
                 at <= self.env.now() + SOON

@@ -22,6 +22,23 @@ const RETRY_MAX: Duration = Duration::from_secs(600);
 /// An address that failed so often is forgotten when room is needed.
 const FAILURES_MAX: u32 = 20;
 
+/// How fast addresses are dialled: so many at once, then one each interval.
+///
+/// Most of a full swarm's members send us away, and a seed has nothing to gain: without a pace, a
+/// thousand hosts that know each other spend more on handshakes than on pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    burst: u32,
+    interval: Duration,
+}
+
+impl Pace {
+    /// Of who wants something.
+    pub(crate) const DOWNLOAD: Self = Self { burst: 30, interval: Duration::from_millis(100) };
+    /// Of who has all: peers come to a seed, but it must find those that nobody can dial.
+    pub(crate) const SEED: Self = Self { burst: 8, interval: Duration::from_secs(1) };
+}
+
 /// How a connection to an address went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -50,6 +67,8 @@ pub(crate) struct Pool {
     candidates: BTreeMap<SocketAddr, Candidate>,
     banned: BTreeSet<IpAddr>,
     ours: Option<SocketAddr>,
+    /// When all that was dialled so far would have been, one each interval.
+    paid_until: Time,
 }
 
 impl Pool {
@@ -89,7 +108,10 @@ impl Pool {
     }
 
     /// The next address to dial; it is busy from now on.
-    pub(crate) fn next(&mut self, now: Time) -> Option<SocketAddr> {
+    pub(crate) fn next(&mut self, now: Time, pace: Pace) -> Option<SocketAddr> {
+        if self.paced_until(pace) > now {
+            return None;
+        }
         let ours = self.ours;
         let due = self.candidates.iter().filter(|(_, known)| !known.busy && known.at <= now);
         let rank = |address: SocketAddr| match ours {
@@ -101,12 +123,20 @@ impl Pool {
         if let Some(known) = self.candidates.get_mut(&address) {
             known.busy = true;
         }
+        self.paid_until = self.paid_until.max(now) + pace.interval;
         Some(address)
     }
 
     /// When an address can be dialled next.
-    pub(crate) fn next_at(&self) -> Option<Time> {
-        self.candidates.values().filter(|known| !known.busy).map(|known| known.at).min()
+    pub(crate) fn next_at(&self, pace: Pace) -> Option<Time> {
+        let due = self.candidates.values().filter(|known| !known.busy).map(|known| known.at).min();
+        due.map(|at| at.max(self.paced_until(pace)))
+    }
+
+    /// Until when nothing may be dialled.
+    fn paced_until(&self, pace: Pace) -> Time {
+        let burst = pace.interval.saturating_mul(pace.burst.saturating_sub(1));
+        Time::ZERO + self.paid_until.since(Time::ZERO).saturating_sub(burst)
     }
 
     /// Someone connected to us from here, and can be reached at it.
@@ -164,6 +194,9 @@ mod tests {
 
     use super::*;
 
+    /// No pace at all.
+    const FAST: Pace = Pace { burst: 1, interval: Duration::ZERO };
+
     fn address(n: u8) -> SocketAddr {
         SocketAddr::new([10, 0, 0, n].into(), 6881)
     }
@@ -174,11 +207,11 @@ mod tests {
         let mut now = Time::ZERO;
         assert!(pool.add(address(1), now, false) && !pool.add(address(1), now, false));
         for wait in [2, 4, 8] {
-            assert_eq!(pool.next(now), Some(address(1)));
-            assert_eq!((pool.next(now), pool.next_at()), (None, None));
+            assert_eq!(pool.next(now, FAST), Some(address(1)));
+            assert_eq!((pool.next(now, FAST), pool.next_at(FAST)), (None, None));
             pool.ended(address(1), Outcome::Failed, now);
             assert_eq!(
-                (pool.next(now), pool.next_at()),
+                (pool.next(now, FAST), pool.next_at(FAST)),
                 (None, Some(now + Duration::from_secs(wait)))
             );
             now += Duration::from_secs(wait);
@@ -186,12 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_dialled_at_once_and_then_one_each_interval() {
+        let pace = Pace { burst: 3, interval: Duration::from_secs(2) };
+        let mut pool = Pool::default();
+        let start = Time::from_secs(100);
+        (1..=9).for_each(|n| _ = pool.add(address(n), start, false));
+        let dialled = |pool: &mut Pool, now| std::iter::from_fn(|| pool.next(now, pace)).count();
+        assert_eq!((dialled(&mut pool, start), dialled(&mut pool, start)), (3, 0));
+        assert_eq!(pool.next_at(pace), Some(start + Duration::from_secs(2)));
+        assert_eq!(dialled(&mut pool, start + Duration::from_secs(1)), 0);
+        assert_eq!(dialled(&mut pool, start + Duration::from_secs(5)), 2);
+        // Who waited long enough may dial a burst again, and no more.
+        assert_eq!(dialled(&mut pool, start + Duration::from_secs(60)), 3);
+    }
+
+    #[test]
     fn whoever_failed_least_comes_first() {
         let mut pool = Pool::default();
         (1..=2).for_each(|n| _ = pool.add(address(n), Time::ZERO, false));
-        let first = pool.next(Time::ZERO).unwrap();
+        let first = pool.next(Time::ZERO, FAST).unwrap();
         pool.ended(first, Outcome::Failed, Time::ZERO);
-        assert_ne!(pool.next(Time::from_secs(60)), Some(first));
+        assert_ne!(pool.next(Time::from_secs(60), FAST), Some(first));
     }
 
     #[test]
@@ -243,8 +291,8 @@ mod tests {
                         prop_assert!(!added || !banned.contains(&at(ip, port).ip()));
                     }
                     Op::Next => {
-                        let due = pool.next_at().is_some_and(|at| at <= now);
-                        let next = pool.next(now);
+                        let due = pool.next_at(FAST).is_some_and(|at| at <= now);
+                        let next = pool.next(now, FAST);
                         prop_assert_eq!(next.is_some(), due);
                         if let Some(next) = next {
                             prop_assert!(!banned.contains(&next.ip()));
@@ -279,6 +327,6 @@ mod tests {
         let mut pool = Pool::default();
         pool.add(address(1), Time::ZERO, true);
         pool.ban(address(1).ip());
-        assert!(pool.next(Time::ZERO).is_none() && !pool.add(address(1), Time::ZERO, true));
+        assert!(pool.next(Time::ZERO, FAST).is_none() && !pool.add(address(1), Time::ZERO, true));
     }
 }

@@ -160,16 +160,19 @@ impl Connection {
             your_ip: Some(self.shaken.address.ip()),
         };
         self.session.send_extension_handshake(now, &handshake);
-        self.allow_fast();
         self.args.cell.change(|figures| figures.encrypted = self.shaken.cipher.is_some());
     }
 
-    /// Gives a newcomer something to exchange (BEP 6).
+    /// Gives a newcomer something to exchange (BEP 6), once it wants something: to others, and to who has
+    /// pieces to exchange already, it would say nothing.
     fn allow_fast(&mut self) {
         let Some(content) = &self.args.content else { return };
         // The set is defined for IPv4 only.
         let IpAddr::V4(ip) = self.shaken.address.ip() else { return };
         let (info_hash, count) = (self.args.identity.info_hash, content.layout.piece_count);
+        if self.session.pieces().count(count).is_none_or(|has| has as usize >= ALLOWED_FAST) {
+            return;
+        }
         let pieces = allowed_fast_set(ip, info_hash, count, ALLOWED_FAST);
         let there: Vec<_> = pieces.into_iter().filter(|&piece| content.have.has(piece)).collect();
         self.session.allow_fast(self.env.now(), &there);
@@ -242,12 +245,16 @@ impl Connection {
 
     fn on_timer(&mut self) -> Result<(), End> {
         self.session.handle_timeout(self.env.now(), &mut self.actions)?;
+        self.give_buffer_back();
+        self.perform()
+    }
+
+    /// Holds no buffer while no blocks are awaited: most connections say little, most of the time.
+    fn give_buffer_back(&mut self) {
         if self.shaken.received.is_empty() && self.session.outstanding().next().is_none() {
-            // Nothing moves: give the buffer back.
             self.shaken.received = BytesMut::new();
             self.receive_len = RECEIVE_MIN;
         }
-        self.perform()
     }
 
     /// Reads until the socket would block, or others must have their turn.
@@ -265,6 +272,7 @@ impl Connection {
                     }
                     self.parse()?;
                     if read < room {
+                        self.give_buffer_back();
                         return Ok(());
                     }
                     self.receive_len = (self.receive_len * 2).min(RECEIVE_MAX);
@@ -377,6 +385,9 @@ impl Connection {
             Action::Has(update) => self.on_has(update),
             Action::Interested(interested) => {
                 self.args.cell.change(|figures| figures.wants = interested);
+                if interested {
+                    self.allow_fast();
+                }
                 self.news.push(PeerNews::Interested(interested));
             }
             Action::Choked => self.on_choked(true),
