@@ -159,7 +159,27 @@ fn is_found(bug: Bug) {
 
 #[test]
 fn there_is_a_hunt_for_every_bug() {
-    assert!(Bug::ALL.iter().all(|&bug| HUNTS.iter().any(|hunt| hunt.bug == bug)));
+    let harmless = Bug::SaysAnotherByte;
+    let hunted = |&bug: &Bug| bug == harmless || HUNTS.iter().any(|hunt| hunt.bug == bug);
+    assert!(Bug::ALL.iter().all(hunted));
+}
+
+/// The hash of a seed by the program, which alone has what makes it the same in every process.
+fn hash_of_a_run(bug: Option<Bug>) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_torrentedge-sim"));
+    program.args(["run", "one-seed-one-leech", "--seed", "7", "--json"]);
+    program.env_remove(BUG_VAR).envs(bug.map(|bug| (BUG_VAR, bug.name())));
+    let output = program.output().expect("the program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    document.get("hash").and_then(|hash| hash.as_str()).expect("a hash").to_owned()
+}
+
+#[test]
+fn one_byte_that_is_said_differently_changes_the_hash() {
+    let hash = hash_of_a_run(None);
+    assert_eq!(hash_of_a_run(None), hash);
+    assert_ne!(hash_of_a_run(Some(Bug::SaysAnotherByte)), hash);
 }
 
 #[test]

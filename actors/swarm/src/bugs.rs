@@ -39,6 +39,9 @@ pub enum Bug {
     BreaksTheRateLimit,
     /// Resume data claims pieces that are still on their way.
     ClaimsTooEarly,
+    /// It says that one request more may wait for it than may. No harm, and no invariant: one byte of what
+    /// is said is another, so the trace must be another.
+    SaysAnotherByte,
 }
 
 /// Whether this mistake is made: the one that was planted, if any.
@@ -96,7 +99,7 @@ mod planted {
 
     impl Bug {
         /// All that can be planted.
-        pub const ALL: [Self; 10] = [
+        pub const ALL: [Self; 11] = [
             Self::SkipsTheHashCheck,
             Self::ForgetsToSync,
             Self::ServesUnverified,
@@ -107,6 +110,7 @@ mod planted {
             Self::UnchokesTooMany,
             Self::BreaksTheRateLimit,
             Self::ClaimsTooEarly,
+            Self::SaysAnotherByte,
         ];
 
         /// Its name on a command line.
@@ -123,6 +127,7 @@ mod planted {
                 Self::UnchokesTooMany => "unchokes-too-many",
                 Self::BreaksTheRateLimit => "breaks-the-rate-limit",
                 Self::ClaimsTooEarly => "claims-too-early",
+                Self::SaysAnotherByte => "says-another-byte",
             }
         }
 

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bittorrent::PeerId;
 use cluster_config::{EngineConfig, LimitsConfig, Rate, TrackerConfig};

@@ -68,6 +68,16 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// A block that was asked for is waited for no longer.
+    pub(super) fn answered(&mut self, block: (u32, u32), length: u32) {
+        let Some(peers) = self.waits_for.get_mut(&block) else { return };
+        *peers -= 1;
+        if *peers == 0 {
+            self.waits_for.remove(&block);
+            self.outstanding = self.outstanding.saturating_sub(u64::from(length));
+        }
+    }
+
     pub(super) fn new(is: Subject, pieces: u32) -> Self {
         Self {
             is,

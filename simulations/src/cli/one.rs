@@ -29,6 +29,8 @@ const STACK: usize = 16 << 20;
 pub(super) fn run(flags: &OneFlags) -> Result<Exit, Failure> {
     end_with_parent();
     limit_cpu(flags.limits.cpu_limit.saturating_add(GRACE_S));
+    #[cfg(feature = "seeded-bugs")]
+    plant_bug()?;
     let plan = read_plan()?;
     let trace: Option<Box<dyn Write + Send>> = match &flags.trace {
         None => None,
@@ -50,6 +52,15 @@ pub(super) fn run(flags: &OneFlags) -> Result<Exit, Failure> {
         .and_then(|()| out.flush())
         .map_err(|error| Failure::failed(format_args!("cannot write the outcome: {error}")))?;
     Ok(Exit::Passed)
+}
+
+/// Plants the mistake that the environment names, in a test build.
+#[cfg(feature = "seeded-bugs")]
+fn plant_bug() -> Result<(), Failure> {
+    let Ok(name) = std::env::var("SEEDED_BUG") else { return Ok(()) };
+    let bug = name.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
+    swarm::bugs::plant(Some(bug));
+    Ok(())
 }
 
 fn read_plan() -> Result<Plan, Failure> {

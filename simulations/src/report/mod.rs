@@ -129,7 +129,7 @@ fn head(body: &mut String, outcomes: &[Outcome], shown: &Outcome) {
         ("Hosts", count(hosts as u64)),
         ("Simulated", format!("{} s", seconds(cost.simulated_s))),
         ("CPU time", format!("{} s", seconds(cost.cpu_s))),
-        ("Simulated s per CPU-s", seconds(speed)),
+        ("Per CPU-second", format!("{} s", seconds(speed))),
         ("Peak memory", format!("{} MiB", seconds(cost.rss_mib))),
         ("Events", count(cost.events)),
         ("Wire messages", count(cost.wire_messages)),

@@ -4,11 +4,13 @@
 //! After the last fault the network is whole and everybody must complete; then what engines say of
 //! themselves is compared with what was seen, torrents are removed, and nothing may be left.
 
+mod compare;
 mod cost;
 mod engine;
 mod faults;
 mod peer;
 mod series;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,11 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bittorrent::Time;
-use control::{
-    Command, Engine, EngineError, RemoveTorrent, TorrentDetail, TorrentState, TrackerStatus,
-};
-use env::sim::{DatagramConfig, HostConfig, HostId, Kill, World};
-use store::StoreError;
+use control::{Command, Engine, EngineError, TorrentDetail, TorrentState};
+use env::sim::{DatagramConfig, HostConfig, HostId, World};
 
 use self::engine::{Machine, Shared, config_of};
 use self::faults::{Active, link_of};
@@ -29,7 +28,7 @@ use self::series::{Moment, Recorder};
 use crate::check::{Bounds, Observer, Subject, has_piece};
 use crate::content::Content;
 use crate::outcome::{Cost, HostOutcome, Outcome, Verdict};
-use crate::plan::{FaultKind, Plan, Role};
+use crate::plan::{Plan, Role};
 
 /// How often the harness looks at its hosts, in simulated milliseconds.
 const LOOK_EVERY_MS: u64 = 500;
@@ -253,81 +252,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn begin(&mut self, number: usize) {
-        let plan = self.plan;
-        let Some(fault) = plan.faults.get(number) else { return };
-        self.world.note(&format!("fault {number} {} begins", fault.kind.word()));
-        match fault.kind {
-            FaultKind::Crash { host } => self.kill(host, Kill::Process),
-            FaultKind::PowerCut { host } => self.kill(host, Kill::Power),
-            FaultKind::Reset { a, b } => self.world.reset(HostId(a), HostId(b)),
-            FaultKind::BitFlip { host, bits } => self.flip_bits(number, host, bits),
-            FaultKind::StoreFails { host } => {
-                if let Some(peer) = self.peers.get(host) {
-                    let error = StoreError::Unavailable("as the plan wants it".to_owned());
-                    peer.machine.store.fail(Some(error));
-                }
-            }
-            _ => {}
-        }
-        self.active.begin(number, &fault.kind, plan, &mut self.world);
-        if let Some(host) = makes_ill(&fault.kind) {
-            self.set_ill(host, 1);
-        }
-    }
-
-    fn end(&mut self, number: usize) {
-        let plan = self.plan;
-        let Some(fault) = plan.faults.get(number) else { return };
-        self.world.note(&format!("fault {number} {} ends", fault.kind.word()));
-        self.active.end(number, &fault.kind, plan, &mut self.world);
-        if let Some(host) = makes_ill(&fault.kind) {
-            self.set_ill(host, -1);
-        }
-        match fault.kind {
-            FaultKind::Crash { host } | FaultKind::PowerCut { host } => self.start(host),
-            FaultKind::BitFlip { host, .. } => self.verify(host),
-            FaultKind::StoreFails { host } => {
-                if let Some(peer) = self.peers.get(host) {
-                    peer.machine.store.fail(None);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn set_ill(&mut self, host: usize, by: i32) {
-        if let Some(peer) = self.peers.get_mut(host) {
-            peer.ill += by;
-        }
-    }
-
-    fn flip_bits(&mut self, number: usize, host: usize, bits: u32) {
-        let total = self.content.bytes.len() as u64 * 8;
-        if total == 0 || self.plan.hosts.get(host).is_none_or(|of| of.role != Role::Engine) {
-            return;
-        }
-        let mut damaged = Vec::new();
-        for bit in 0..u64::from(bits) {
-            // Far apart, the same in every run.
-            let draw = self.plan.seed ^ (number as u64) << 32 ^ bit;
-            let at = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) % total;
-            let byte = usize::try_from(at / 8).unwrap_or(0);
-            let part = self.content.parts(byte..byte + 1).next();
-            let Some((path, offset, _)) = part else { continue };
-            if self.world.disk(HostId(host)).flip_bit(path, offset * 8 + at % 8) {
-                damaged.push(u32::try_from(byte / self.content.piece_length).unwrap_or(0));
-            }
-        }
-        self.observer.disk_changed(host, damaged);
-    }
-
-    fn verify(&mut self, host: usize) {
-        let id = self.content.id;
-        self.tell(host, Command::Verify(id));
-        self.observer.reached("rechecked-after-bit-flip");
-    }
-
     /// Gives a host's engine a command; what it answers is seen by what it does.
     fn tell(&mut self, host: usize, command: Command) {
         let Some(peer) = self.peers.get(host).filter(|peer| peer.runs) else { return };
@@ -442,95 +366,6 @@ impl<'a> Run<'a> {
         self.recorder.add(moment);
     }
 
-    /// What engines say of themselves is what was seen.
-    fn compare(&mut self) -> Result<(), Stop> {
-        self.advance_to(self.now_ms() + REST_MS)?;
-        let hosts = 0..self.peers.len();
-        let answers: Vec<_> = hosts.map(|host| (host, self.ask(host))).collect();
-        self.advance_to(self.now_ms() + ANSWER_MS)?;
-        let all_read = !self.observer.sometimes.contains_key("encrypted-connection");
-        for (host, answer) in answers {
-            let Some(Ok(detail)) = answer.and_then(|answer| answer.lock().take()) else { continue };
-            let is_engine = self.plan.hosts.get(host).is_some_and(|of| of.role == Role::Engine);
-            if !is_engine {
-                continue;
-            }
-            self.compare_pieces(host, &detail);
-            for tracker in &detail.trackers {
-                match tracker.status {
-                    TrackerStatus::Working => self.observer.reached("tracker-answered"),
-                    TrackerStatus::Failed => self.observer.reached("tracker-failed"),
-                    TrackerStatus::Idle | TrackerStatus::Announcing => {}
-                }
-            }
-            if all_read && self.peers.get(host).is_some_and(|peer| peer.lives == 1) {
-                self.compare_totals(host, &detail);
-            }
-        }
-        self.compare_ratio();
-        if self.observer.violation().is_some() { Err(Stop::Violation) } else { Ok(()) }
-    }
-
-    /// Honest hosts sent no more than the plan lets them, as a multiple of what those who completed lacked.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    fn compare_ratio(&mut self) {
-        let limit = self.plan.expect.sent_ratio_max;
-        let (mut sent, mut lacked) = (0.0, 0.0);
-        for (host, (of, peer)) in self.plan.hosts.iter().zip(&self.peers).enumerate() {
-            if of.role == Role::Engine {
-                sent += self.observer.payload(host).0 as f64;
-                lacked += if peer.whole { 1.0 - of.has } else { 0.0 };
-            }
-        }
-        let needed = lacked * self.content.bytes.len() as f64;
-        if limit > 0.0 && sent > limit * needed {
-            let message = format!("{sent} bytes were sent, {limit} times {needed} may be");
-            self.observer.fail("expect", None, message);
-        }
-    }
-
-    fn compare_totals(&mut self, host: usize, detail: &TorrentDetail) {
-        let torrent = &detail.torrent;
-        let (sent, received) = self.observer.payload(host);
-        let (up, down) = (torrent.uploaded_bytes, torrent.downloaded_bytes);
-        let unsure = self.observer.unsure(host);
-        if up > sent || up + unsure < sent {
-            let message = format!("says that it sent {up} bytes, {sent} were seen");
-            self.observer.fail("I5", Some(host), message);
-        }
-        if down > received || down + torrent.wasted_bytes + unsure < received {
-            let wasted = torrent.wasted_bytes;
-            let message = format!(
-                "says that it received {down} bytes and {wasted} in vain, {received} were seen"
-            );
-            self.observer.fail("I5", Some(host), message);
-        }
-    }
-
-    /// Removes the torrent everywhere: nothing may be left of it.
-    fn remove_all(&mut self) -> Result<(), Stop> {
-        let id = self.content.id;
-        for host in 0..self.peers.len() {
-            self.tell(host, Command::Remove(RemoveTorrent { id, with_data: true }));
-        }
-        self.advance_to(self.now_ms() + REMOVE_MS)?;
-        for host in 0..self.peers.len() {
-            let Some(peer) = self.peers.get(host).filter(|peer| peer.runs) else { continue };
-            let told = peer.machine.told.lock();
-            let (Some(env), Some(before)) = (&told.env, &told.baseline) else { continue };
-            let live = env.live();
-            let more = |(kind, count): (&&str, &usize)| before.get(*kind).is_none_or(|b| b < count);
-            let is_left = live.iter().any(more);
-            let message = is_left
-                .then(|| format!("{live:?} are left of its torrent, {before:?} were there before"));
-            drop(told);
-            if let Some(message) = message {
-                self.observer.fail("I6", Some(host), message);
-            }
-        }
-        if self.observer.violation().is_some() { Err(Stop::Violation) } else { Ok(()) }
-    }
-
     fn finish(self, end: Result<(), Stop>) -> Outcome {
         let name = |host: usize| self.plan.hosts.get(host).map(|of| of.name.clone());
         let verdict = match (end, self.observer.violation()) {
@@ -585,15 +420,5 @@ impl<'a> Run<'a> {
             series: self.recorder.finish(),
             faults: self.plan.faults.clone(),
         }
-    }
-}
-
-/// The host whose torrent a fault may bring into error.
-fn makes_ill(kind: &FaultKind) -> Option<usize> {
-    match *kind {
-        FaultKind::DiskFull { host }
-        | FaultKind::DiskFails { host, .. }
-        | FaultKind::StoreFails { host } => Some(host),
-        _ => None,
     }
 }

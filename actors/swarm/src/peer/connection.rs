@@ -153,7 +153,7 @@ impl Connection {
         let handshake = extension::Handshake {
             ids: extension::OURS,
             client: Some(Node::client_name()),
-            reqq: Some(self.args.node.queue_max()),
+            reqq: Some(self.args.node.queue_max() + u32::from(bugs::has(Bug::SaysAnotherByte))),
             metadata_size: content.and_then(|content| u32::try_from(content.info.len()).ok()),
             upload_only: bits.as_ref().is_some_and(|bits| bits.is_full()).then_some(true),
             port: self.args.node.listen_port(),
