@@ -48,8 +48,8 @@ pub(super) struct Host {
     pub(super) claims: Bitfield,
     /// Pieces whose bytes were seen on its disk in this life.
     proven: Bitfield,
-    /// Pieces that were damaged on its disk behind its back.
-    pub(super) damaged: BTreeSet<u32>,
+    /// Pieces that were damaged on its disk behind its back, and when, in nanoseconds.
+    pub(super) damaged: BTreeMap<u32, u64>,
     /// Its open streams.
     pub(super) streams: BTreeSet<u64>,
     /// Payload that it sent and received, in bytes.
@@ -84,7 +84,7 @@ impl Host {
             lives: 0,
             claims: Bitfield::new(pieces),
             proven: Bitfield::new(pieces),
-            damaged: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             streams: BTreeSet::new(),
             sent: 0,
             received: 0,
@@ -99,6 +99,7 @@ impl Host {
     /// A life begins: what it asked for and proved before does not count.
     pub(super) fn begin_life(&mut self, pieces: u32) {
         self.lives += 1;
+        self.claims = Bitfield::new(pieces);
         self.forget_proofs(pieces);
         self.waits_for.clear();
         self.outstanding = 0;
@@ -114,7 +115,7 @@ impl Host {
     /// Whether a piece that the host claims is on its disk, as far as it could know.
     pub(super) fn can_claim(&mut self, piece: u32, content: &Content) -> bool {
         let index = PieceIndex(piece);
-        if !self.is.honest || self.damaged.contains(&piece) || self.proven.contains(index) {
+        if !self.is.honest || self.damaged.contains_key(&piece) || self.proven.contains(index) {
             return true;
         }
         let there = has_piece(&self.is.disk, content, piece);

@@ -65,7 +65,8 @@ pub struct Observer {
     content: Arc<Content>,
     private: bool,
     hosts: Vec<Host>,
-    streams: BTreeMap<u64, Stream>,
+    /// Boxed: each is taken out while what it carries is read.
+    streams: BTreeMap<u64, Box<Stream>>,
     said: Vec<(u64, Said)>,
     violation: Option<Violation>,
     now_ns: u64,
@@ -129,15 +130,22 @@ impl Observer {
         let pieces = self.content.piece_count;
         if let Some(host) = self.hosts.get_mut(host) {
             host.forget_proofs(pieces);
-            host.damaged.extend(damaged);
+            let now_ns = self.now_ns;
+            host.damaged.extend(damaged.into_iter().map(|piece| (piece, now_ns)));
         }
     }
 
-    /// A host has checked all it has: it can know of damage now.
-    pub fn rechecked(&mut self, host: usize) {
+    /// A host has checked all it has, from this moment on: it can know of damage that was done before.
+    pub fn rechecked(&mut self, host: usize, since_ms: u64) {
         if let Some(host) = self.hosts.get_mut(host) {
-            host.damaged.clear();
+            host.damaged.retain(|_, at_ns| *at_ns >= since_ms.saturating_mul(1_000_000));
         }
+    }
+
+    /// How many pieces a host has claimed in this life.
+    #[must_use]
+    pub fn claimed(&self, host: usize) -> usize {
+        self.hosts.get(host).map_or(0, |host| host.claims.count() as usize)
     }
 
     /// Payload that a host sent and received, in bytes.
@@ -222,7 +230,7 @@ impl Observer {
             hosts == [acceptor, dialler] && other.sides.iter().all(|side| side.open)
         };
         let theirs = self.hosts.get(dialler).map(|host| host.streams.clone()).unwrap_or_default();
-        if theirs.iter().filter_map(|id| self.streams.get(id)).any(between) {
+        if theirs.iter().filter_map(|id| self.streams.get(id)).any(|of| between(of)) {
             self.reached("simultaneous-dial");
         }
         for host in [dialler, acceptor] {
@@ -234,7 +242,8 @@ impl Observer {
         if is.is_some_and(|is| is.honest && !is.has_tracker && !is.knows.contains(&acceptor)) {
             self.reached("pex-found-a-peer");
         }
-        self.streams.insert(stream, Stream::new(dialler, acceptor, self.now_ns));
+        let new = Box::new(Stream::new(dialler, acceptor, self.now_ns));
+        self.streams.insert(stream, new);
     }
 
     fn closed(&mut self, stream: u64, side: usize, reset: bool) {

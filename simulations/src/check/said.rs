@@ -45,7 +45,7 @@ impl Observer {
         }
         let rate = host.is.bounds.up_bytes_per_s;
         let may = rate * (RATE_WINDOW_NS / 1_000_000_000) + rate / 2 + RATE_SLACK;
-        let (sent, damaged) = (host.window.1, host.damaged.contains(&piece));
+        let (sent, damaged) = (host.window.1, host.damaged.contains_key(&piece));
         if rate > 0 && sent > may {
             let message = format!("sent {sent} bytes in 10 s, at most {rate} a second are allowed");
             self.fail("I9", Some(index), message);

@@ -6,7 +6,7 @@ use bittorrent::PieceIndex;
 use bittorrent::bitfield::Bitfield;
 use bittorrent::resume::Resume;
 use control::{
-    AddTorrent, EngineError, EventKind, Source, TorrentDetail, TorrentSettings, TorrentState,
+    AddTorrent, EngineError, Event, EventKind, Source, TorrentDetail, TorrentSettings, TorrentState,
 };
 use env::sim::{HostId, Kill, World};
 use futures_util::FutureExt;
@@ -46,6 +46,8 @@ pub(super) struct Peer {
     pub(super) ill: i32,
     /// When its user started the torrent last.
     pub(super) cared_ms: u64,
+    /// When its last check began, by its own word.
+    checking_since_ms: u64,
     /// A corrupter that has damaged its files.
     damaged: bool,
     /// What it must still have after a restart, and how many pieces it claimed before.
@@ -66,6 +68,7 @@ impl Peer {
             left: None,
             ill: 0,
             cared_ms: 0,
+            checking_since_ms: 0,
             damaged: false,
             must_have: None,
             asked: None,
@@ -176,7 +179,7 @@ impl Run<'_> {
         let disk = self.world.disk(HostId(index));
         let claimed = durable.map(|resume| resume.verified.iter().map(|piece| piece.0).collect());
         let claimed: Vec<u32> = claimed.unwrap_or_default();
-        let count = claimed.len();
+        let count = self.observer.claimed(index);
         let there = claimed.into_iter().filter(|&piece| has_piece(disk, &self.content, piece));
         let there: Vec<u32> = there.collect();
         self.observer.disk_changed(index, []);
@@ -230,7 +233,7 @@ impl Run<'_> {
             (std::mem::take(&mut told.events), told.broken.take())
         };
         for event in events {
-            self.hear(index, event.kind, now_ms);
+            self.hear(index, event, now_ms);
         }
         if broken.is_some() && self.peers.get(index).is_some_and(|peer| peer.runs) {
             // As a service manager would do.
@@ -245,10 +248,13 @@ impl Run<'_> {
         }
     }
 
-    fn hear(&mut self, index: usize, kind: EventKind, now_ms: u64) {
+    fn hear(&mut self, index: usize, event: Event, now_ms: u64) {
         let Some(peer) = self.peers.get_mut(index) else { return };
-        match kind {
+        match event.kind {
             EventKind::State { state } => {
+                if state == TorrentState::Checking {
+                    peer.checking_since_ms = event.at_ms.saturating_sub(World::BEGIN_UNIX_MS);
+                }
                 let was_error = peer.state == Some(TorrentState::Error);
                 peer.state = Some(state);
                 peer.whole = matches!(state, TorrentState::Seeding | TorrentState::Finished);
@@ -262,7 +268,10 @@ impl Run<'_> {
                 }
                 self.corrupt(index);
             }
-            EventKind::Verified { .. } => self.observer.rechecked(index),
+            EventKind::Verified { .. } => {
+                let since_ms = peer.checking_since_ms;
+                self.observer.rechecked(index, since_ms);
+            }
             EventKind::Anomaly { message } => {
                 if message.starts_with("banned") {
                     self.observer.reached("peer-banned");
@@ -319,16 +328,20 @@ impl Run<'_> {
             return;
         };
         let settled = [TorrentState::Downloading, TorrentState::Seeding, TorrentState::Finished];
-        let Some(detail) = answer.ok().filter(|detail| settled.contains(&detail.torrent.state))
-        else {
+        let Ok(detail) = answer else { return };
+        if detail.torrent.state == TorrentState::Error {
+            // It was in error before it died, so there is no change to tell: its user sees it in the list.
+            peer.state = Some(TorrentState::Error);
+        }
+        if !settled.contains(&detail.torrent.state) {
             return;
-        };
+        }
         let must_have = peer.must_have.take();
         self.compare_pieces(index, &detail);
         let Some((must_have, claimed)) = must_have else { return };
         let bits = Bitfield::from_bytes(&detail.pieces, detail.piece_count);
         let has = |piece: u32| bits.as_ref().is_ok_and(|bits| bits.contains(PieceIndex(piece)));
-        if must_have.len() < claimed {
+        if bits.as_ref().is_ok_and(|bits| (bits.count() as usize) < claimed) {
             self.observer.reached("claimed-less-after-restart");
         }
         if let Some(piece) = must_have.into_iter().find(|&piece| !has(piece)) {

@@ -82,7 +82,7 @@ impl Kind {
             Self::Partition | Self::SlowLink => &["lasts", "share"],
             Self::Reset => &[],
             Self::DiskSlow => &["lasts", "delay"],
-            Self::BitFlip => &["bits"],
+            Self::BitFlip => &["lasts", "bits"],
         }
     }
 

@@ -170,10 +170,7 @@ impl Plan {
         let kind = Kind::of(&fault.kind);
         here(fault.at_ms <= TIME_MAX_MS, "expected an at_ms of at most two days")?;
         let lasts = if kind.lasts() { 1..=LASTS_MAX_MS } else { 0..=0 };
-        here(
-            lasts.contains(&fault.for_ms),
-            "expected a for_ms from 1 to 600000, of reset and bit-flip 0",
-        )?;
+        here(lasts.contains(&fault.for_ms), "expected a for_ms from 1 to 600000, of reset 0")?;
         for victim in fault.kind.victims() {
             let Some(host) = self.hosts.get(victim) else {
                 return must(place, false, "expected the index of a host");

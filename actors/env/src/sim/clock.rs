@@ -10,6 +10,7 @@ use bittorrent::Time;
 
 use super::queue::{Event, EventKey};
 use super::state::{Life, Shared};
+use super::world::World;
 use crate::{Clock, Compute, Sleep};
 
 /// The clock of one life of a host.
@@ -33,9 +34,7 @@ impl Clock for SimClock {
     }
 
     fn unix_ms(&self) -> u64 {
-        /// 2026-01-01T00:00:00Z: simulations begin there.
-        const BEGIN_MS: u64 = 1_767_225_600_000;
-        BEGIN_MS + self.shared.lock().now.as_nanos() / 1_000_000
+        World::BEGIN_UNIX_MS + self.shared.lock().now.as_nanos() / 1_000_000
     }
 
     fn sleep_until(&self, deadline: Time) -> Sleep {

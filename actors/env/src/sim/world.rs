@@ -70,6 +70,9 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
+    /// 2026-01-01T00:00:00Z, in milliseconds since 1970: every world begins there.
+    pub const BEGIN_UNIX_MS: u64 = 1_767_225_600_000;
+
     /// An empty world; all chance in it follows from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {

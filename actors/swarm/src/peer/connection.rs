@@ -245,13 +245,15 @@ impl Connection {
 
     fn on_timer(&mut self) -> Result<(), End> {
         self.session.handle_timeout(self.env.now(), &mut self.actions)?;
-        self.give_buffer_back();
+        self.give_buffer_back(true);
         self.perform()
     }
 
-    /// Holds no buffer while no blocks are awaited: most connections say little, most of the time.
-    fn give_buffer_back(&mut self) {
-        if self.shaken.received.is_empty() && self.session.outstanding().next().is_none() {
+    /// Holds at most a small buffer while no blocks are awaited: most connections say little, most of the
+    /// time; and none while `nothing` is said at all.
+    fn give_buffer_back(&mut self, nothing: bool) {
+        let idle = self.shaken.received.is_empty() && self.session.outstanding().next().is_none();
+        if idle && (nothing || self.receive_len > RECEIVE_MIN) {
             self.shaken.received = BytesMut::new();
             self.receive_len = RECEIVE_MIN;
         }
@@ -272,7 +274,7 @@ impl Connection {
                     }
                     self.parse()?;
                     if read < room {
-                        self.give_buffer_back();
+                        self.give_buffer_back(false);
                         return Ok(());
                     }
                     self.receive_len = (self.receive_len * 2).min(RECEIVE_MAX);

@@ -25,7 +25,7 @@ use env::supervision::{Policy, Supervisor, Verdict};
 use env::{NodeEnv, Task, Timer};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::rngs::SmallRng;
-use store::{Change, Desired};
+use store::{Change, Desired, StoreError};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -54,6 +54,8 @@ const PENDING_MAX: usize = 256;
 const NAMED_PEERS_MAX: usize = 256;
 /// A listener whose address is taken is started again after this time.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+/// What is kept of a torrent is read again after this time when the store fails.
+const STORE_RETRY: Duration = Duration::from_secs(5);
 /// A passive torrent that no tracker expects looks for peers again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(30 * 60);
 
@@ -380,8 +382,16 @@ impl Session {
         let peers = Some(peers).filter(|peers| !peers.is_empty()).map(TorrentMsg::AddPeers);
         entry.life = Life::Starting { pending: peers.into_iter().collect() };
         self.starting += 1;
-        let store = Arc::clone(&self.node.store);
+        self.load(id, Duration::ZERO);
+    }
+
+    /// Reads what is kept of a torrent, after a wait.
+    fn load(&mut self, id: TorrentId, wait: Duration) {
+        let (store, env) = (Arc::clone(&self.node.store), self.env.clone());
         self.work(async move {
+            if !wait.is_zero() {
+                env.sleep(wait).await;
+            }
             let source = store.source(id).await;
             let checkpoint = store.checkpoint(id).await;
             Some(Work::Loaded { id, source, checkpoint })
@@ -391,8 +401,18 @@ impl Session {
     async fn on_loaded(
         &mut self,
         id: TorrentId,
-        loaded: Result<(store::TorrentSource, Option<bytes::Bytes>), store::StoreError>,
+        loaded: Result<(store::TorrentSource, Option<bytes::Bytes>), StoreError>,
     ) -> Result<(), ActorProcessingErr> {
+        if let Err(error @ StoreError::Unavailable(_)) = &loaded
+            && let Some(entry) = self.torrents.get(&id)
+            && matches!(entry.life, Life::Starting { .. })
+            && entry.after_start.is_none()
+        {
+            // Later it may work: that is no error of the torrent, and nobody should have to start it again.
+            warn!(info_hash = %id, %error, "the torrent waits for the store");
+            self.load(id, STORE_RETRY);
+            return Ok(());
+        }
         self.starting = self.starting.saturating_sub(1);
         self.plan();
         let (myself, node) = (self.myself.clone(), Arc::clone(&self.node));
@@ -444,6 +464,8 @@ impl Session {
         entry.record.error = Some(message.clone());
         entry.seq += 1;
         self.node.publish(id, entry.seq, EventKind::Error { message });
+        entry.seq += 1;
+        self.node.publish(id, entry.seq, EventKind::State { state: TorrentState::Error });
         let changes = vec![Change::update(entry.record.clone())];
         self.store(changes, None);
         self.plan();
@@ -697,7 +719,7 @@ impl Session {
         &mut self,
         record: store::TorrentRecord,
         peers: Vec<SocketAddr>,
-        result: Result<(), store::StoreError>,
+        result: Result<(), StoreError>,
         reply: Answer,
     ) {
         let id = record.id;
