@@ -9,9 +9,8 @@
 use std::cmp::Ordering;
 
 use bittorrent::InfoHash;
+use cluster_config::NodeName;
 use sha1::{Digest, Sha1};
-
-use crate::NodeId;
 
 /// A node that holds data of the torrent counts so many times.
 const STICKY: f64 = 4.0;
@@ -20,7 +19,7 @@ const STICKY: f64 = 4.0;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Who.
-    pub node: NodeId,
+    pub node: NodeName,
     /// Its share beside others' shares; not above zero is none.
     pub weight: f64,
     /// Whether it holds pieces of the torrent.
@@ -33,7 +32,7 @@ pub struct Candidate {
 
 /// The candidates that can own the torrent, the best first.
 #[must_use]
-pub fn rank(torrent: InfoHash, candidates: &[Candidate]) -> Vec<&NodeId> {
+pub fn rank(torrent: InfoHash, candidates: &[Candidate]) -> Vec<&NodeName> {
     let able = candidates.iter().filter(|one| one.has_room && !one.drains);
     let scored = able.filter_map(|one| {
         let weight = one.weight * if one.has_data { STICKY } else { 1.0 };
@@ -45,22 +44,22 @@ pub fn rank(torrent: InfoHash, candidates: &[Candidate]) -> Vec<&NodeId> {
 /// The judges of a suspect, who acts first first: alike in weight, as judging costs nothing.
 #[must_use]
 pub fn rank_judges<'a>(
-    suspect: &NodeId,
-    judges: impl Iterator<Item = &'a NodeId>,
-) -> Vec<&'a NodeId> {
+    suspect: &NodeName,
+    judges: impl Iterator<Item = &'a NodeName>,
+) -> Vec<&'a NodeName> {
     let scored =
         judges.filter_map(|judge| Some((score(suspect.as_str().as_bytes(), judge, 1.0)?, judge)));
     best_first(scored.collect())
 }
 
-fn best_first(mut scored: Vec<(f64, &NodeId)>) -> Vec<&NodeId> {
+fn best_first(mut scored: Vec<(f64, &NodeName)>) -> Vec<&NodeName> {
     scored.sort_by(|(score, node), (other, name)| {
         other.partial_cmp(score).unwrap_or(Ordering::Equal).then_with(|| node.cmp(name))
     });
     scored.into_iter().map(|(_, node)| node).collect()
 }
 
-fn score(key: &[u8], node: &NodeId, weight: f64) -> Option<f64> {
+fn score(key: &[u8], node: &NodeName, weight: f64) -> Option<f64> {
     (weight > 0.0 && weight.is_finite()).then(|| {
         let mut hash = Sha1::new();
         hash.update(key);
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     fn candidate(number: usize, weight: f64) -> Candidate {
-        let node = format!("node-{number}").parse().unwrap();
+        let node = NodeName::new(&format!("node-{number}")).unwrap();
         Candidate { node, weight, has_data: false, has_room: true, drains: false }
     }
 
@@ -89,14 +88,14 @@ mod tests {
         InfoHash(Sha1::digest(number.to_be_bytes()).into())
     }
 
-    fn owners(candidates: &[Candidate], torrents: u32) -> Vec<NodeId> {
+    fn owners(candidates: &[Candidate], torrents: u32) -> Vec<NodeName> {
         (0..torrents).map(|number| rank(torrent(number), candidates)[0].clone()).collect()
     }
 
     #[test]
     fn shares_follow_the_weights() {
         let candidates = [candidate(1, 1.0), candidate(2, 1.0), candidate(3, 2.0)];
-        let mut shares: BTreeMap<NodeId, f64> = BTreeMap::new();
+        let mut shares: BTreeMap<NodeName, f64> = BTreeMap::new();
         owners(&candidates, 20_000)
             .into_iter()
             .for_each(|owner| *shares.entry(owner).or_default() += 1.0);
@@ -133,7 +132,8 @@ mod tests {
 
     #[test]
     fn judges_are_ranked_alike_by_all_of_them() {
-        let names: Vec<NodeId> = (0..5).map(|n| format!("node-{n}").parse().unwrap()).collect();
+        let names: Vec<NodeName> =
+            (0..5).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
         let ranked = rank_judges(&names[0], names[1..].iter());
         assert_eq!(rank_judges(&names[0], names[1..].iter().rev()), ranked);
         assert_eq!(ranked.len(), 4);

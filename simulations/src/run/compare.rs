@@ -37,7 +37,7 @@ impl Run<'_> {
 
     /// Honest hosts sent no more than the plan lets them, as a multiple of what those who completed lacked.
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    pub(super) fn compare_ratio(&mut self) {
+    fn compare_ratio(&mut self) {
         let limit = self.plan.expect.sent_ratio_max;
         let (mut sent, mut lacked) = (0.0, 0.0);
         for (host, (of, peer)) in self.plan.hosts.iter().zip(&self.peers).enumerate() {
@@ -53,7 +53,7 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn compare_totals(&mut self, host: usize, detail: &TorrentDetail) {
+    fn compare_totals(&mut self, host: usize, detail: &TorrentDetail) {
         let torrent = &detail.torrent;
         let (sent, received) = self.observer.payload(host);
         let (up, down) = (torrent.uploaded_bytes, torrent.downloaded_bytes);

@@ -51,13 +51,13 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn set_ill(&mut self, host: usize, by: i32) {
+    fn set_ill(&mut self, host: usize, by: i32) {
         if let Some(peer) = self.peers.get_mut(host) {
             peer.ill += by;
         }
     }
 
-    pub(super) fn flip_bits(&mut self, number: usize, host: usize, bits: u32) {
+    fn flip_bits(&mut self, number: usize, host: usize, bits: u32) {
         let total = self.content.bytes.len() as u64 * 8;
         if total == 0 || self.plan.hosts.get(host).is_none_or(|of| of.role != Role::Engine) {
             return;
@@ -77,7 +77,7 @@ impl Run<'_> {
         self.observer.disk_changed(host, damaged);
     }
 
-    pub(super) fn verify(&mut self, host: usize) {
+    fn verify(&mut self, host: usize) {
         let id = self.content.id;
         self.tell(host, Command::Verify(id));
         self.observer.reached("rechecked-after-bit-flip");

@@ -1,9 +1,10 @@
 //! What a person writes: a swarm in classes of hosts, what may go wrong, and what is to come of it.
 //!
 //! A scenario is read from TOML ([`Scenario::parse`]: every refusal names file, line and what was
-//! expected) and makes a [`Plan`](crate::plan::Plan) of each seed ([`Scenario::draw`]). Reading order: [`text`](self) is the
-//! form of the file, `amount` its numbers, `sense` what must hold between them; `draw` makes the hosts,
-//! `setting` their configuration, `schedule` their faults; `legal` is what every plan keeps to.
+//! expected) and makes a [`Plan`](crate::plan::Plan) of each seed ([`Scenario::draw`]). Reading order:
+//! [`text`](self) is the form of the file, `amount` its numbers, `sense` what must hold between them; `draw`
+//! makes the hosts, `setting` their configuration, `schedule` their faults; `legal` is what every plan keeps
+//! to.
 //!
 //! It knows nothing of how a plan is run.
 

@@ -16,7 +16,7 @@ mod model;
 
 use std::fmt;
 
-use crate::NodeId;
+use cluster_config::NodeName;
 
 pub use fence::{Fence, StaleEpoch};
 pub use lease::{Answer, Lease, Step};
@@ -39,7 +39,7 @@ impl fmt::Display for Epoch {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     /// Which node.
-    pub node: NodeId,
+    pub node: NodeName,
     /// Which life of it.
     pub incarnation: Incarnation,
 }
@@ -108,7 +108,7 @@ impl TorrentRow {
 /// that were read right before.
 pub fn electorate<'a>(
     rows: &'a [NodeRow],
-    suspect: &'a NodeId,
+    suspect: &'a NodeName,
     now_ms: u64,
 ) -> impl Iterator<Item = &'a NodeRow> {
     let votes = move |row: &&NodeRow| row.state != NodeState::Dead && !row.has_expired(now_ms);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn holder(name: &str, incarnation: u64) -> Holder {
-        Holder { node: name.parse().unwrap(), incarnation: Incarnation(incarnation) }
+        Holder { node: NodeName::new(name).unwrap(), incarnation: Incarnation(incarnation) }
     }
 
     fn row(name: &str, incarnation: u64, state: NodeState, lease_until_ms: u64) -> NodeRow {
@@ -156,7 +156,7 @@ mod tests {
             row("d", 1, NodeState::Up, 49),
             row("e", 1, NodeState::Up, 100),
         ];
-        let suspect = "e".parse().unwrap();
+        let suspect = NodeName::new("e").unwrap();
         let judges = electorate(&rows, &suspect, 50).map(|row| row.holder.node.as_str());
         assert_eq!(judges.collect::<Vec<_>>(), ["a", "b"]);
         // The other one of two nodes is all of the electorate; nobody is a majority of nobody.

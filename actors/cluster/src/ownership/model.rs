@@ -79,8 +79,8 @@ impl Found {
     }
 }
 
-fn name(node: usize) -> NodeId {
-    format!("n{node}").parse().unwrap()
+fn name(node: usize) -> NodeName {
+    NodeName::new(&format!("n{node}")).unwrap()
 }
 
 fn holder((node, life): (usize, u64)) -> Holder {

@@ -135,10 +135,11 @@ impl Member {
     }
 
     fn pace(&self) -> Pace {
-        match &self.phase {
-            Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0 => Pace::SEED,
-            _ => Pace::DOWNLOAD,
-        }
+        if self.has_all_wanted() { Pace::SEED } else { Pace::DOWNLOAD }
+    }
+
+    fn has_all_wanted(&self) -> bool {
+        matches!(&self.phase, Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0)
     }
 
     fn wake_dial(&mut self, at: Option<Time>, now: Time) {
@@ -316,12 +317,7 @@ impl Member {
     /// that were not there the last times.
     fn expects_peers(&self) -> bool {
         let Some(at) = self.pool.next_at(self.pace()) else { return false };
-        match &self.phase {
-            Phase::Transfer(transfer) if transfer.picker.wanted_left() == 0 => {
-                at <= self.env.now() + SOON
-            }
-            _ => true,
-        }
+        !self.has_all_wanted() || at <= self.env.now() + SOON
     }
 
     /// What a connection tells.
@@ -433,9 +429,7 @@ impl Member {
 
     /// Two seeds have nothing to say to each other.
     pub(super) fn close_if_useless(&mut self, key: PeerKey) {
-        let Phase::Transfer(transfer) = &self.phase else { return };
-        let done = transfer.picker.wanted_left() == 0;
-        if done && self.peers.get(&key).is_some_and(|slot| slot.upload_only) {
+        if self.has_all_wanted() && self.peers.get(&key).is_some_and(|slot| slot.upload_only) {
             self.close_peer(key, Outcome::Useless);
         }
     }

@@ -46,6 +46,30 @@ fn rescaled(left: Duration, length: usize, from_bytes_per_s: u64, to_bytes_per_s
     left.min(time_for(length, to_bytes_per_s))
 }
 
+/// How long a direction of a link is busy, and with how much.
+#[derive(Default)]
+struct Busy {
+    /// It is free from then on.
+    until: Time,
+    /// Bytes that it has taken since it was last free.
+    bytes: usize,
+}
+
+impl Busy {
+    /// Takes `length` bytes, the last of which it is done with at `until`.
+    fn take(&mut self, now: Time, length: usize, until: Time) {
+        let before = if self.until > now { self.bytes } else { 0 };
+        self.bytes = before.saturating_add(length);
+        self.until = until;
+    }
+
+    /// What it has not done goes on at another speed.
+    fn rescale(&mut self, now: Time, from_bytes_per_s: u64, to_bytes_per_s: u64) {
+        let left = self.until.since(now);
+        self.until = now + rescaled(left, self.bytes, from_bytes_per_s, to_bytes_per_s);
+    }
+}
+
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Turn {
@@ -56,10 +80,7 @@ pub(super) enum Turn {
 /// A host's way out.
 #[derive(Default)]
 pub(super) struct Uplink {
-    /// Until then it is busy.
-    free: Time,
-    /// With so many bytes since it was last idle.
-    busy_with: usize,
+    busy: Busy,
     /// Who waits, in turn.
     ring: VecDeque<Turn>,
     /// Who is being served and wants more: whoever comes meanwhile goes before.
@@ -81,18 +102,14 @@ pub(super) struct Lane {
 /// A host's way in.
 #[derive(Default)]
 pub(super) struct Downlink {
-    free: Time,
-    /// Bytes that it has taken since it was last idle.
-    busy_with: usize,
+    busy: Busy,
 }
 
 impl Uplink {
     /// Sends `length` bytes after what it is sending; says how long they take.
     fn occupy(&mut self, now: Time, length: usize, bytes_per_s: u64) -> Duration {
         let takes = time_for(length, bytes_per_s);
-        let before = if self.free > now { self.busy_with } else { 0 };
-        self.busy_with = before.saturating_add(length);
-        self.free = self.free.max(now) + takes;
+        self.busy.take(now, length, self.busy.until.max(now) + takes);
         takes
     }
 
@@ -123,11 +140,9 @@ impl Downlink {
         took: Duration,
         bytes_per_s: u64,
     ) -> Time {
-        let before = if self.free > now { self.busy_with } else { 0 };
-        self.busy_with = before.saturating_add(length);
-        let begins = self.free.max(now - took);
-        self.free = (begins + time_for(length, bytes_per_s)).max(now);
-        self.free
+        let begins = self.busy.until.max(now - took);
+        self.busy.take(now, length, (begins + time_for(length, bytes_per_s)).max(now));
+        self.busy.until
     }
 }
 
@@ -135,12 +150,8 @@ impl NetHost {
     /// Changes the link; what it is sending goes on at the new speed.
     pub(super) fn set_link(&mut self, now: Time, link: LinkConfig) {
         let old = self.link;
-        let left = self.up.free.since(now);
-        self.up.free =
-            now + rescaled(left, self.up.busy_with, old.up_bytes_per_s, link.up_bytes_per_s);
-        let left = self.down.free.since(now);
-        self.down.free =
-            now + rescaled(left, self.down.busy_with, old.down_bytes_per_s, link.down_bytes_per_s);
+        self.up.busy.rescale(now, old.up_bytes_per_s, link.up_bytes_per_s);
+        self.down.busy.rescale(now, old.down_bytes_per_s, link.down_bytes_per_s);
         self.link = link;
     }
 }
@@ -168,11 +179,11 @@ impl State {
             let now = self.now;
             let Some(one) = self.net.hosts.get_mut(host) else { return };
             let up = &mut one.up;
-            if up.free > now {
+            if up.busy.until > now {
                 if up.ring.is_empty() && up.again.is_none() {
                     return;
                 }
-                let at = up.free;
+                let at = up.busy.until;
                 if up.pump_at.replace(at) != Some(at) {
                     let life = Life { host, incarnation: 0 };
                     self.schedule(at, life, Event::Net(NetEvent::Pump { host }));
@@ -217,7 +228,7 @@ impl State {
             one.up.again = Some(Turn::Stream { key, side });
         }
         let took = one.up.occupy(now, length, rate);
-        let at = one.up.free + net.latency(host, to.host);
+        let at = one.up.busy.until + net.latency(host, to.host);
         let parcel = Parcel { key, side: 1 - side, length, took, fin, admitted: false };
         self.schedule(at, to, Event::Net(NetEvent::Parcel(parcel)));
     }
@@ -243,7 +254,7 @@ impl State {
             lane.bytes -= length;
             lane.credit -= i64::try_from(length).unwrap_or(i64::MAX);
             datagram.took = one.up.occupy(now, length, rate);
-            let left = one.up.free;
+            let left = one.up.busy.until;
             self.datagram_leaves(left, datagram);
         }
     }
