@@ -250,7 +250,7 @@ impl Engine for Swarm {
         Box::pin(stream::unfold(events, |mut events| async move {
             loop {
                 match events.recv().await {
-                    Ok(event) => return Some::<(Event, _)>((event, events)),
+                    Ok(event) => return Some::<(Event, _)>((Arc::unwrap_or_clone(event), events)),
                     // The reader sees a gap in the numbers.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,

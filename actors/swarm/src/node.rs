@@ -66,8 +66,9 @@ pub(crate) struct Node {
     pub(crate) directory: Directory,
     /// Announces that may wait for an answer at once.
     pub(crate) announces: Semaphore,
-    /// Events of all torrents, for those that listen; made for the first of them, as its ring is large.
-    events: OnceLock<broadcast::Sender<Event>>,
+    /// Events of all torrents, for those that listen. Made for the first of them, as the ring is large; in `Arc`s,
+    /// as a ring of whole events is four times as large.
+    events: OnceLock<broadcast::Sender<Arc<Event>>>,
     /// Keeps them in the event log.
     pub(crate) publisher: Option<Publisher>,
     secret: [u8; 32],
@@ -172,7 +173,7 @@ impl Node {
     }
 
     /// Events from now on; who is behind by more than `EVENTS_BEHIND_MAX` misses the oldest.
-    pub(crate) fn listen_to_events(&self) -> broadcast::Receiver<Event> {
+    pub(crate) fn listen_to_events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.get_or_init(|| broadcast::channel(EVENTS_BEHIND_MAX).0).subscribe()
     }
 
@@ -184,7 +185,7 @@ impl Node {
         }
         if let Some(events) = self.events.get() {
             // Nobody listens any more.
-            let _ = events.send(event);
+            let _ = events.send(Arc::new(event));
         }
     }
 }
