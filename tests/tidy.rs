@@ -23,7 +23,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("bittorrent", &[]),
     ("lane-hash", &[]),
     ("cluster-config", &[]),
-    ("control", &["bittorrent"]),
+    ("control", &["bittorrent", "cluster-config"]),
     ("env", &["bittorrent", "cluster-config"]),
     ("cluster", &["bittorrent", "control", "cluster-config", "env"]),
     ("sqlite-file", &[]),

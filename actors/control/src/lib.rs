@@ -11,14 +11,17 @@ mod command;
 mod engine;
 mod error;
 mod event;
+mod ownership;
 mod settings;
 mod snapshot;
 
 pub use bittorrent::{InfoHash, InfoHashV2, PeerId, PieceIndex, TorrentId};
+pub use cluster_config::NodeName;
 pub use command::{AddTorrent, Command, RemoveTorrent, Reply, Source};
 pub use engine::{Content, ContentStream, Engine, EventFeed};
 pub use error::{EngineError, ErrorCode};
 pub use event::{Event, EventKind};
+pub use ownership::{Epoch, Holder, Incarnation, NodeRow, NodeState, TorrentRow};
 pub use settings::{FilePriority, SeedGoals, TorrentSettings};
 pub use snapshot::{
     FileSnapshot, NodeSnapshot, PeerSnapshot, TorrentDetail, TorrentSnapshot, TorrentState,
