@@ -1,7 +1,7 @@
 //! What can change in a store, and the bounds of it.
 
 use bytes::Bytes;
-use control::{TorrentId, TorrentSettings};
+use control::{Epoch, TorrentId, TorrentSettings};
 
 use crate::error::StoreError;
 use crate::record::{TorrentRecord, TorrentSource};
@@ -36,6 +36,10 @@ pub enum Change {
     SetCheckpoint(TorrentId, Bytes),
     /// A torrent goes, with its source and checkpoint. `NotFound` if it is not there.
     Remove(TorrentId),
+    /// Nothing changes; but the other changes are made only if this is the torrent's epoch. `StaleEpoch` if it
+    /// is another, `NotFound` if there is no such torrent. Each write of a torrent's owner begins with one, so that
+    /// nothing is kept of an owner that is one no more.
+    Fence(TorrentId, Epoch),
     /// A value of the node itself is set, or unset.
     SetMeta(String, Option<Bytes>),
 }
@@ -69,7 +73,7 @@ impl Change {
             Self::SetCheckpoint(_, data) => {
                 check_len("a checkpoint", data.len(), CHECKPOINT_LEN_MAX)
             }
-            Self::Remove(_) => Ok(()),
+            Self::Remove(_) | Self::Fence(..) => Ok(()),
             Self::SetMeta(key, value) => {
                 check_len("a key", key.len(), META_LEN_MAX)?;
                 check_len("a value", value.as_ref().map_or(0, Bytes::len), META_LEN_MAX)
@@ -83,7 +87,7 @@ impl Change {
             Self::Add(_, source) | Self::SetSource(_, source) => source.len(),
             Self::SetCheckpoint(_, data) => data.len(),
             Self::SetMeta(_, value) => value.as_ref().map_or(0, Bytes::len),
-            Self::Update(_) | Self::Remove(_) => 0,
+            Self::Update(_) | Self::Remove(_) | Self::Fence(..) => 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why a store refuses.
 
-use control::TorrentId;
+use control::{Epoch, TorrentId};
 
 /// Why a store refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +11,16 @@ pub enum StoreError {
     /// The torrent is there already.
     #[error("torrent {0} is in the store already")]
     Conflict(TorrentId),
+    /// Whoever wrote does not own the torrent any more.
+    #[error("torrent {torrent} is in epoch {current}, not {said}")]
+    StaleEpoch {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// The writer's epoch.
+        said: Epoch,
+        /// The torrent's.
+        current: Epoch,
+    },
     /// What was to be kept is beyond a limit of the store.
     #[error("cannot be stored: {0}")]
     Invalid(String),

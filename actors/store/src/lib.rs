@@ -5,6 +5,9 @@
 //! are listed without touching either; and a few values of the node itself. Everything that changes goes
 //! through one call, [`TorrentStore::write`], which keeps all of its [`Change`]s or none.
 //!
+//! [`OwnershipStore`] is what a cluster agrees by: rows of nodes and of owners, changed by compare-and-set. An
+//! owner's writes carry a [`Change::Fence`], so that nothing of a former owner is kept.
+//!
 //! [`MemoryStore`] serves tests and simulations, and can be told to fail or stall. [`SqliteStore`]
 //! serves one machine. Both pass the one suite in `conformance`, as any further one has to. The
 //! persistence actor, which coalesces and retries the writes of many torrents, will stand here too.
@@ -17,6 +20,7 @@ mod change;
 pub mod conformance;
 mod error;
 mod memory;
+mod ownership;
 mod record;
 mod sqlite;
 
@@ -27,6 +31,10 @@ use control::TorrentId;
 pub use change::{CHECKPOINT_LEN_MAX, Change, META_LEN_MAX, SOURCE_LEN_MAX};
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use ownership::{
+    ADDRESS_LEN_MAX, Assignment, Begin, NODES_MAX, NodeEntry, NodeInfo, OwnershipStore, Renewal,
+    Verdict, lease_ms,
+};
 pub use record::{Desired, PageKey, TorrentRecord, TorrentSource};
 pub use sqlite::SqliteStore;
 

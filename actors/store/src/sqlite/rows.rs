@@ -4,6 +4,7 @@ use bytes::Bytes;
 use control::{InfoHash, InfoHashV2, TorrentId, TorrentSettings};
 use sqlite_file::rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
+use super::ownership::ownership;
 use crate::change::{Change, settings_to_json};
 use crate::error::StoreError;
 use crate::record::{Desired, TorrentRecord, TorrentSource};
@@ -66,6 +67,13 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> Result<(), Stor
             let key = key.ok_or(StoreError::NotFound(*id))?;
             execute(connection, "DELETE FROM sources WHERE key = ?", &[&key])?;
             execute(connection, "DELETE FROM checkpoints WHERE key = ?", &[&key]).map(drop)
+        }
+        Change::Fence(id, epoch) => {
+            let current = ownership(connection, *id)?.epoch;
+            if *epoch != current {
+                return Err(StoreError::StaleEpoch { torrent: *id, said: *epoch, current });
+            }
+            Ok(())
         }
         Change::SetMeta(key, Some(value)) => {
             let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)";

@@ -7,6 +7,7 @@ use control::FilePriority;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ownership::OwnershipStore as _;
 use crate::record::Desired;
 
 fn open(directory: &tempfile::TempDir) -> SqliteStore {
@@ -20,7 +21,7 @@ async fn conforms() {
     crate::conformance::check(async || {
         nth.set(nth.get() + 1);
         let path = directory.path().join(format!("{}.sqlite", nth.get()));
-        Arc::new(SqliteStore::open(&path).unwrap()) as _
+        Arc::new(SqliteStore::open(&path).unwrap())
     })
     .await;
 }
@@ -60,13 +61,36 @@ async fn a_damaged_or_newer_file_is_refused() {
     drop(open(&directory));
     let newer = Schema {
         application_id: SCHEMA.application_id,
-        migrations: &[include_str!("schema.sql"), "CREATE TABLE later(x)"],
+        migrations: &[
+            include_str!("schema.sql"),
+            include_str!("ownership.sql"),
+            "CREATE TABLE later(x)",
+        ],
     };
     drop(Database::open(&path, &newer).unwrap());
     let error = SqliteStore::open(&path).unwrap_err();
-    assert_eq!(error, StoreError::NewerSchema { found: 2, known: 1 });
+    assert_eq!(error, StoreError::NewerSchema { found: 3, known: 2 });
     std::fs::write(&path, [7; 8192]).unwrap();
     assert!(matches!(SqliteStore::open(&path), Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let first =
+        Schema { application_id: SCHEMA.application_id, migrations: &[include_str!("schema.sql")] };
+    let database = Database::open(&directory.path().join("store.sqlite"), &first).unwrap();
+    let insert = |connection: &Connection| -> Result<(), StoreError> {
+        let sql = "INSERT INTO torrents VALUES (1, ?, NULL, NULL, 'old', 5, 1, NULL, 0, 9, 9, 9, 0, 0, 0, NULL, NULL)";
+        connection.execute(sql, [[1_u8; 20].as_slice()])?;
+        Ok(())
+    };
+    database.write(0, insert).await.unwrap();
+    drop(database);
+    let store = open(&directory);
+    let id = TorrentId([1; 20]);
+    assert_eq!(store.torrent(id).await.unwrap().name, "old");
+    assert_eq!(store.ownership(id).await, Ok(control::TorrentRow::default()));
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ fn fetch_error(error: &FetchError) -> EngineError {
 pub(super) fn store_error(error: StoreError) -> EngineError {
     let code = match &error {
         StoreError::NotFound(_) => ErrorCode::NotFound,
-        StoreError::Conflict(_) => ErrorCode::Conflict,
+        StoreError::Conflict(_) | StoreError::StaleEpoch { .. } => ErrorCode::Conflict,
         StoreError::Invalid(_) => ErrorCode::Invalid,
         StoreError::Full(_) | StoreError::Unavailable(_) => ErrorCode::Storage,
         StoreError::Closed => ErrorCode::ShuttingDown,

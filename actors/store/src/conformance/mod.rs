@@ -1,9 +1,13 @@
 //! What every store has to do: one suite, run for each implementation.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "this is test code that other crates' tests call: a panic is how it fails"
 )]
+
+mod ownership;
 
 use std::sync::Arc;
 
@@ -12,11 +16,12 @@ use control::{FilePriority, InfoHash, InfoHashV2, SeedGoals, TorrentId};
 
 use crate::change::{CHECKPOINT_LEN_MAX, META_LEN_MAX, SOURCE_LEN_MAX};
 use crate::{
-    Change, Desired, PAGE_LEN_MAX, StoreError, TorrentRecord, TorrentSource, TorrentStore,
+    Change, Desired, OwnershipStore, PAGE_LEN_MAX, StoreError, TorrentRecord, TorrentSource,
+    TorrentStore,
 };
 
 /// Checks all that is promised, on stores that `fresh` makes, each empty.
-pub async fn check(fresh: impl AsyncFn() -> Arc<dyn TorrentStore>) {
+pub async fn check<S: TorrentStore + OwnershipStore + 'static>(fresh: impl AsyncFn() -> Arc<S>) {
     adds_and_gives_back(&*fresh().await).await;
     refuses_what_is_there_and_what_is_not(&*fresh().await).await;
     keeps_all_of_a_write_or_nothing(&*fresh().await).await;
@@ -27,6 +32,7 @@ pub async fn check(fresh: impl AsyncFn() -> Arc<dyn TorrentStore>) {
     refuses_what_is_too_large(&*fresh().await).await;
     takes_writes_from_many_at_once(fresh().await).await;
     refuses_when_closed(&*fresh().await).await;
+    ownership::check(fresh).await;
 }
 
 fn id(n: u8) -> TorrentId {

@@ -1,15 +1,19 @@
 //! A store in memory: for tests and simulations, and for a node that is to keep nothing.
 
+mod ownership;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use control::TorrentId;
+use control::{NodeName, TorrentId, TorrentRow};
 use tokio::sync::watch;
 
 use crate::change::Change;
 use crate::error::StoreError;
+use crate::ownership::NodeEntry;
 use crate::record::{PageKey, TorrentRecord, TorrentSource};
 use crate::{PAGE_LEN_MAX, TorrentStore};
 
@@ -18,10 +22,26 @@ use crate::{PAGE_LEN_MAX, TorrentStore};
 ///
 /// Tests and simulations can make it fail ([`fail`](Self::fail), [`fail_next`](Self::fail_next)) and
 /// stall ([`stall`](Self::stall)).
+///
+/// Its clock is [`MemoryStore::with_clock`]'s, or one that goes on by a millisecond each time it is asked.
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
     stalled: watch::Sender<bool>,
+    clock: StoreClock,
+}
+
+/// The store's own clock.
+enum StoreClock {
+    /// Each look is a millisecond.
+    Counts(AtomicU64),
+    Given(Box<dyn Fn() -> u64 + Send + Sync>),
+}
+
+impl std::fmt::Debug for StoreClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreClock")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +58,7 @@ struct Kept {
     torrents: BTreeMap<TorrentId, Entry>,
     order: BTreeSet<PageKey>,
     meta: BTreeMap<String, Bytes>,
+    nodes: BTreeMap<NodeName, NodeEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +66,7 @@ struct Entry {
     record: TorrentRecord,
     source: TorrentSource,
     checkpoint: Option<Bytes>,
+    ownership: TorrentRow,
 }
 
 impl Default for MemoryStore {
@@ -57,7 +79,23 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Mutex::default(), stalled: watch::Sender::new(false) }
+        Self::with(StoreClock::Counts(AtomicU64::new(0)))
+    }
+
+    /// An empty store whose time is what `now_ms` says, in milliseconds since 1970-01-01 UTC.
+    pub fn with_clock(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self::with(StoreClock::Given(Box::new(now_ms)))
+    }
+
+    fn with(clock: StoreClock) -> Self {
+        Self { state: Mutex::default(), stalled: watch::Sender::new(false), clock }
+    }
+
+    fn now_ms(&self) -> u64 {
+        match &self.clock {
+            StoreClock::Counts(looks) => looks.fetch_add(1, Ordering::Relaxed),
+            StoreClock::Given(now_ms) => now_ms(),
+        }
     }
 
     /// From now on every call fails with `error` and changes nothing; with `None` none does.
@@ -135,7 +173,8 @@ impl Kept {
                 if self.torrents.contains_key(&id) {
                     return Err(StoreError::Conflict(id));
                 }
-                let entry = Entry { record: *record, source, checkpoint: None };
+                let ownership = TorrentRow::default();
+                let entry = Entry { record: *record, source, checkpoint: None, ownership };
                 self.torrents.insert(id, entry);
                 self.order.insert(key);
                 Ok(Undo::Torrent(id, None))
@@ -152,6 +191,13 @@ impl Kept {
                 let entry = self.torrents.remove(&id).ok_or(StoreError::NotFound(id))?;
                 self.order.remove(&entry.record.page_key());
                 Ok(Undo::Torrent(id, Some(Box::new(entry))))
+            }
+            Change::Fence(id, epoch) => {
+                let current = self.entry(id)?.ownership.epoch;
+                if epoch != current {
+                    return Err(StoreError::StaleEpoch { torrent: id, said: epoch, current });
+                }
+                Ok(Undo::Nothing)
             }
             Change::SetMeta(key, value) => {
                 let before = match value {
@@ -172,6 +218,7 @@ impl Kept {
 
     fn undo(&mut self, undo: Undo) {
         match undo {
+            Undo::Nothing => {}
             Undo::Torrent(id, before) => {
                 if let Some(entry) = self.torrents.remove(&id) {
                     self.order.remove(&entry.record.page_key());
@@ -193,6 +240,7 @@ impl Kept {
 
 /// What was there before a change.
 enum Undo {
+    Nothing,
     Torrent(TorrentId, Option<Box<Entry>>),
     Meta(String, Option<Bytes>),
 }
@@ -266,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn conforms() {
-        crate::conformance::check(async || Arc::new(MemoryStore::new()) as _).await;
+        crate::conformance::check(async || Arc::new(MemoryStore::new())).await;
     }
 
     #[tokio::test]
