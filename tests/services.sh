@@ -4,14 +4,19 @@
 #   tests/services.sh up SERVICE... [--sync-on-commit]   fetch what is missing, start, wait until ready
 #   tests/services.sh down|status|wipe [SERVICE...]      stop; say what runs; stop and delete the data
 #
+#   kafka    one broker of Apache Kafka (with Java)
+#   kafka3   three brokers
 #   mongo    SecantusDB, which speaks MongoDB's protocol; with --sync-on-commit every commit waits for the disk
 #
 # `up` prints what a caller can evaluate, and nothing else, on standard output:
 #
-#   vars=$(tests/services.sh up mongo) && export $vars
+#   vars=$(tests/services.sh up kafka mongo) && export $vars
+#   KAFKA_BROKERS=127.0.0.1:19092      of kafka or kafka3, whichever was named last
+#   MONGODB_URI=mongodb://127.0.0.1:27117/?directConnection=true
 #
-# All that is fetched, written or logged is in .cache/services/. A service that is up stays as it is. Ports come
-# from MONGO_PORT (27117). Only processes whose ids this script wrote down are ever stopped.
+# All that is fetched, written or logged is in .cache/services/. A service that is up stays as it is; a broker that
+# died is started again. Ports come from KAFKA_PORT (19092, its controller 10 above), KAFKA3_PORT (19192 to 19194)
+# and MONGO_PORT (27117). Only processes whose ids this script wrote down are ever stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -96,6 +101,8 @@ stop() {
             if [ "$SECONDS" -ge "$until" ]; then
                 say "$name did not stop within $STOP_WITHIN s and is killed"
                 kill -KILL "$pid" || true
+                # It may have been writing it.
+                rm -f "$archive.new"
             fi
             sleep "$POLL"
         done
@@ -134,11 +141,16 @@ up_mongo() {
     echo "MONGODB_URI=mongodb://127.0.0.1:$(cat "$run/mongo.port")/?directConnection=true"
 }
 
+# shellcheck source=tests/services/kafka.sh
+. tests/services/kafka.sh
+
 # --- commands --------------------------------------------------------------------------------------------
 
 # The processes of a service.
 processes() {
     case $1 in
+        kafka) echo kafka-1 ;;
+        kafka3) echo kafka3-1 kafka3-2 kafka3-3 ;;
         mongo) echo mongo ;;
     esac
 }
@@ -150,7 +162,7 @@ status() {
     done
 }
 
-all=(mongo)
+all=(kafka kafka3 mongo)
 sync_on_commit=no
 verb=${1:-}
 shift || true
@@ -181,6 +193,8 @@ case $verb in
             fi
             # shellcheck disable=SC2046  # one word a process
             stop $(processes "$service")
+            keep_classes
+            rm -f "$run/$service".{mode,port}
             [ "$verb" = down ] || rm -rf "$root/data/$service"
         done
         ;;
