@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need: Debian packages where it may, other clients' bindings in .cache/.
 #
-#   tests/setup.sh build    what compiling needs (a C compiler)
+#   tests/setup.sh build    what compiling needs (C and C++ compilers, CMake, OpenSSL)
 #   tests/setup.sh          that, and what the tests need
 #
 # What is there already is left alone, so a second run takes a moment. Nothing that it installs is
@@ -10,10 +10,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # A program that shows a package to be there, then the package.
-build_needs=("cc gcc" "ld binutils" "make make")
+build_needs=("cc gcc" "c++ g++" "ld binutils" "make make" "cmake cmake" "pkg-config pkg-config")
 test_needs=(
     "/usr/bin/aria2c aria2" "/usr/bin/transmission-daemon transmission-daemon"
     "/usr/bin/opentracker opentracker" "ip iproute2" "setpriv util-linux" "python3 python3"
+    "java openjdk-17-jre-headless" "mvn maven" "flock util-linux"
 )
 
 fail() {
@@ -30,6 +31,7 @@ for pair in "${build_needs[@]}"; do
     need $pair
 done
 [ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
+[ -e /usr/include/openssl/ssl.h ] || packages+=(libssl-dev)
 if [ "${1:-}" != build ]; then
     for pair in "${test_needs[@]}"; do
         # shellcheck disable=SC2086  # a pair is two words
