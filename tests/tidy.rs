@@ -98,7 +98,7 @@ const MAY_TEST_WITH: &[(&str, &str)] = &[];
 /// What must not be in the dependencies of a pure crate: runtimes, sockets, and chance by the system.
 const NOT_IN_PURE: &[&str] = &["tokio", "mio", "socket2", "async-std", "getrandom"];
 
-/// Licences that ask for nothing but a notice.
+/// Licences that ask for nothing but a notice, or not even that.
 const LICENCES: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -106,6 +106,7 @@ const LICENCES: &[&str] = &[
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",

@@ -115,7 +115,11 @@ fn check_record(record: &TorrentRecord) -> Result<(), StoreError> {
 }
 
 /// A torrent's settings as they are kept: JSON, or nothing where all is as by default, as it mostly is.
-pub(crate) fn settings_to_json(record: &TorrentRecord) -> Result<Option<String>, StoreError> {
+///
+/// # Errors
+///
+/// [`StoreError::Invalid`], where JSON cannot hold them.
+pub fn settings_to_json(record: &TorrentRecord) -> Result<Option<String>, StoreError> {
     if record.settings == TorrentSettings::default() {
         return Ok(None);
     }
@@ -123,6 +127,20 @@ pub(crate) fn settings_to_json(record: &TorrentRecord) -> Result<Option<String>,
     let json = serde_json::to_string(&record.settings);
     json.map(Some)
         .map_err(|error| StoreError::Invalid(format!("settings of {}: {error}", record.id)))
+}
+
+/// The settings of a torrent that [`settings_to_json`] made.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`], where they are no settings.
+pub fn settings_from_json(
+    id: TorrentId,
+    json: Option<&str>,
+) -> Result<TorrentSettings, StoreError> {
+    let Some(json) = json else { return Ok(TorrentSettings::default()) };
+    serde_json::from_str(json)
+        .map_err(|error| StoreError::Corrupt(format!("the settings of {id}: {error}")))
 }
 
 fn check_source(source: &TorrentSource) -> Result<(), StoreError> {

@@ -28,7 +28,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use control::TorrentId;
 
-pub use change::{CHECKPOINT_LEN_MAX, Change, META_LEN_MAX, SOURCE_LEN_MAX};
+pub use change::{
+    CHECKPOINT_LEN_MAX, Change, META_LEN_MAX, SOURCE_LEN_MAX, settings_from_json, settings_to_json,
+};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use ownership::{

@@ -1,11 +1,11 @@
 //! Records and changes as rows.
 
 use bytes::Bytes;
-use control::{InfoHash, InfoHashV2, TorrentId, TorrentSettings};
+use control::{InfoHash, InfoHashV2, TorrentId};
 use sqlite_file::rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
 use super::ownership::ownership;
-use crate::change::{Change, settings_to_json};
+use crate::change::{Change, settings_from_json, settings_to_json};
 use crate::error::StoreError;
 use crate::record::{Desired, TorrentRecord, TorrentSource};
 
@@ -162,14 +162,7 @@ fn found(id: TorrentId, rows: usize) -> Result<(), StoreError> {
 /// Reads a row whose columns are those of `columns!`.
 pub(super) fn read_record(row: &Row<'_>) -> Result<TorrentRecord, StoreError> {
     let id = TorrentId(row.get(0)?);
-    let settings: Option<String> = row.get(6)?;
-    let settings = settings.map_or_else(
-        || Ok(TorrentSettings::default()),
-        |json| {
-            serde_json::from_str(&json)
-                .map_err(|error| StoreError::Corrupt(format!("the settings of {id}: {error}")))
-        },
-    )?;
+    let settings = settings_from_json(id, row.get::<_, Option<String>>(6)?.as_deref())?;
     let is_running: bool = row.get(5)?;
     Ok(TorrentRecord {
         id,
