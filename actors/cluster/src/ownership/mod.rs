@@ -13,12 +13,14 @@ mod fence;
 mod lease;
 #[cfg(test)]
 mod model;
+mod suspicion;
 
 use cluster_config::NodeName;
 
 pub use control::{Epoch, Holder, Incarnation, NodeRow, NodeState, TorrentRow};
 pub use fence::{Fence, StaleEpoch};
 pub use lease::{Answer, Lease, Step};
+pub use suspicion::{Step as JudgeStep, Suspicion};
 
 /// Who judges a suspect: those that are up or drain with a live lease, without the suspect. To be made of rows
 /// that were read right before.
