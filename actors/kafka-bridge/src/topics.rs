@@ -180,9 +180,29 @@ impl Topics {
         }
         let changed = self.admin.alter_configs([&change], &options()).await;
         match changed.map_err(|error| refusal(&error))?.into_iter().next() {
-            Some(Ok(_)) => Ok(()),
+            Some(Ok(_)) => self.is_cleaned_up_so(topic, &full).await,
             Some(Err((_, code))) => Err(of_code(code)),
             None => Err(no_answer()),
+        }
+    }
+
+    /// Waits until the brokers say that a topic is cleaned up as they were told.
+    async fn is_cleaned_up_so(
+        &self,
+        topic: &TopicSpec,
+        full: &String,
+    ) -> Result<(), EventLogError> {
+        let until = now() + ANSWER_WITHIN;
+        loop {
+            let described = self.describe(std::slice::from_ref(full)).await?;
+            let current = described.first().ok_or_else(no_answer)?;
+            if cleanup(|key| value(current, key)) == topic.cleanup {
+                return Ok(());
+            }
+            if now() >= until {
+                return Err(no_answer());
+            }
+            pause(ATTEMPT_EVERY).await;
         }
     }
 
