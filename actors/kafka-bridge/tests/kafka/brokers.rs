@@ -1,9 +1,9 @@
-//! Where the brokers of these tests are, and logs on them that are empty.
+//! Where the brokers of these tests are.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kafka_bridge::{KafkaLog, Settings};
+use kafka_bridge::Settings;
 
 /// Settings for the brokers of the environment, with a prefix that nobody has used.
 pub(crate) fn settings() -> Settings {
@@ -17,9 +17,4 @@ pub(crate) fn settings() -> Settings {
         prefix: format!("test-{micros:x}-{}-{count}.", std::process::id()),
         ..Settings::default()
     }
-}
-
-/// An empty log.
-pub(crate) fn fresh() -> KafkaLog {
-    KafkaLog::new(settings()).expect("the settings are right")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_log::EventLog;
 use event_log::conformance::{Keeps, check_what_it_keeps};
 
-use crate::brokers::fresh;
+use crate::fresh;
 
 #[tokio::test]
 async fn keeps_what_an_event_log_promises() {

@@ -9,3 +9,10 @@ mod brokers;
 mod conformance;
 mod outage;
 mod topics;
+
+use kafka_bridge::KafkaLog;
+
+/// An empty log.
+fn fresh() -> KafkaLog {
+    KafkaLog::new(brokers::settings()).expect("the settings are right")
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use event_log::{Cleanup, EventLog, EventLogError, Record, TopicSpec};
 use kafka_bridge::KafkaLog;
 
-use crate::brokers::{fresh, settings};
+use crate::brokers::settings;
+use crate::fresh;
 
 #[tokio::test]
 async fn a_topic_gets_another_clean_up() {
