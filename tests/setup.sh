@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need: Debian packages where it may, other clients' bindings in .cache/.
 #
-#   tests/setup.sh build    what compiling needs (C and C++ compilers, CMake, OpenSSL)
+#   tests/setup.sh build    what compiling needs (C and C++ compilers, OpenSSL)
 #   tests/setup.sh          that, and what the tests need
 #
 # What is there already is left alone, so a second run takes a moment. Nothing that it installs is
@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # A program that shows a package to be there, then the package.
-build_needs=("cc gcc" "c++ g++" "ld binutils" "make make" "cmake cmake" "pkg-config pkg-config")
+build_needs=("cc gcc" "c++ g++" "ld binutils" "make make" "pkg-config pkg-config")
 test_needs=(
     "/usr/bin/aria2c aria2" "/usr/bin/transmission-daemon transmission-daemon"
     "/usr/bin/opentracker opentracker" "ip iproute2" "setpriv util-linux" "python3 python3"

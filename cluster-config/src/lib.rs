@@ -29,6 +29,7 @@ mod section;
 mod source;
 mod storage;
 mod suggestion;
+mod topics;
 mod tracker;
 mod units;
 mod value;
@@ -47,7 +48,12 @@ pub use reference::{reference, show, show_origins};
 pub use secret::Secret;
 pub use section::{KeyInfo, Section};
 pub use source::{Flag, Origin, Origins, Sources};
-pub use storage::{EventLogConfig, EventLogKind, StoreConfig, StoreKind};
+pub use storage::{EventLogConfig, EventLogKind, KafkaConfig, StoreConfig, StoreKind};
+pub use topics::{
+    AuditLogConfig, ChatMessagesConfig, DeadLettersConfig, NodeEventsConfig, NotificationsConfig,
+    PeerTopicConfig, Retention, TopicDeclaration, TopicsConfig, TorrentCommandsConfig,
+    TorrentStateConfig, TorrentUpdatesConfig,
+};
 pub use tracker::TrackerConfig;
 pub use units::{ByteSize, Limit, Rate, Ratio};
 pub use value::{Raw, Value};

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_config::{Config, EventLogKind, StoreKind};
+use cluster_config::{Config, EventLogKind, Retention, StoreKind, TopicDeclaration};
+use env::NodeEnv;
 use env::real::{RealConfig, node_env};
 use event_log::{EventLog, MemoryLog, SqliteLog};
 use store::{MemoryStore, SqliteStore, TorrentStore};
-use swarm::{EventKeeping, Foundation, Settings, Swarm};
+use swarm::{EventKeeping, Foundation, Settings, Swarm, TORRENT_UPDATES};
 
 use crate::failure::Failure;
+use crate::kafka;
 use crate::shutdown::Requests;
 
 /// The file by which a process has a directory for itself.
@@ -31,6 +33,11 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(THREADS_END);
     result
+}
+
+/// The real world, for commands that need its time and no engine.
+pub(crate) fn world() -> NodeEnv {
+    node_env(&RealConfig { disk_threads: 1, compute_threads: 1 })
 }
 
 /// Begins to listen for signals.
@@ -60,13 +67,20 @@ pub(crate) async fn start(
         limits: config.limits.clone(),
         data_dir: home(&config.node.data_dir),
     };
-    let retention = &config.event_log;
-    let keeping = log.map(|log| EventKeeping {
-        log,
-        age: Some(retention.retention_age).filter(|age| !age.is_zero()),
-        partition_bytes: Some(retention.retention_size.as_bytes()).filter(|&size| size > 0),
-    });
+    let keeping = log.and_then(|log| keeping(config, log));
     Swarm::start(Foundation { env, settings, store, log: keeping }).await.map_err(Failure::failed)
+}
+
+/// How events of torrents are kept, as the topic is declared.
+fn keeping(config: &Config, log: Arc<dyn EventLog>) -> Option<EventKeeping> {
+    let mut topics = config.event_log.topics().into_iter();
+    let TopicDeclaration { partitions, retention, .. } =
+        topics.find(|topic| topic.name == TORRENT_UPDATES)?;
+    let (age, partition_bytes) = match retention {
+        Retention::Newest { age, partition_bytes } => (age, partition_bytes),
+        Retention::NewestOfKey { .. } => (None, None),
+    };
+    Some(EventKeeping { log, partitions, age, partition_bytes })
 }
 
 /// Takes a directory for this process alone, until the file that is returned is closed.
@@ -117,7 +131,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn TorrentStore>, Failu
     }
 }
 
-/// Opens the event log that the configuration names.
+/// Opens the event log that the configuration names. Must be called on the engine's runtime.
 ///
 /// # Errors
 ///
@@ -125,6 +139,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn TorrentStore>, Failu
 pub(crate) fn open_log(config: &Config) -> Result<Arc<dyn EventLog>, Failure> {
     match config.event_log.kind {
         EventLogKind::Memory => Ok(Arc::new(MemoryLog::new())),
+        EventLogKind::Kafka => kafka::open(&config.event_log.kafka),
         EventLogKind::Sqlite => {
             let path = place(config, &config.event_log.path)?;
             let log = SqliteLog::open(&path);

@@ -10,6 +10,7 @@ mod commands;
 mod engine;
 mod failure;
 mod hashing;
+mod kafka;
 mod output;
 mod progress;
 mod selection;

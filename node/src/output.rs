@@ -16,12 +16,22 @@ use crate::failure::Failure;
 ///
 /// Standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_if_read(text).map(drop)
+}
+
+/// As [`print`], and says whether somebody still reads.
+///
+/// # Errors
+///
+/// Standard output cannot be written.
+pub(crate) fn print_if_read(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(Failure::failed(format_args!("cannot write to standard output: {error}")))
         }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

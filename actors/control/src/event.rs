@@ -70,3 +70,21 @@ pub enum EventKind {
         with_data: bool,
     },
 }
+
+impl EventKind {
+    /// Its name, as it stands in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Added { .. } => "added",
+            Self::Metadata { .. } => "metadata",
+            Self::State { .. } => "state",
+            Self::Progress { .. } => "progress",
+            Self::Verified { .. } => "verified",
+            Self::Completed => "completed",
+            Self::Error { .. } => "error",
+            Self::Anomaly { .. } => "anomaly",
+            Self::Removed { .. } => "removed",
+        }
+    }
+}

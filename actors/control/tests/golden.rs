@@ -61,3 +61,13 @@ fn what_was_written_is_read_again() {
         .collect();
     assert_eq!(read, events());
 }
+
+#[test]
+fn a_kind_is_named_as_in_its_json() {
+    for kind in kinds() {
+        let json = serde_json::to_value(&kind).expect("a kind is JSON");
+        let tag = json.as_str().map(str::to_owned);
+        let tag = tag.or_else(|| json.as_object()?.keys().next().cloned());
+        assert_eq!(tag.as_deref(), Some(kind.name()));
+    }
+}

@@ -34,7 +34,7 @@ pub use memory::MemoryLog;
 pub use partitioner::{murmur2, partition};
 pub use record::{Page, PageLimit, Position, RECORD_LEN_MAX, Record, Stored, Watermarks};
 pub use sqlite::SqliteLog;
-pub use topic::{Cleanup, PARTITIONS_MAX, TOPICS_MAX, TopicSpec};
+pub use topic::{Cleanup, PARTITIONS_MAX, TOPICS_MAX, TopicSpec, check_name};
 
 /// A log of events. Implementations are shared behind an `Arc`.
 ///
@@ -52,6 +52,25 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
 
     /// The topics, by name.
     async fn topics(&self) -> Result<Vec<TopicSpec>, EventLogError>;
+
+    /// Gives a topic more partitions. From then on keys may go to another partition than before, so order
+    /// of a key holds for readers that go by the number in the record, not by offset alone.
+    ///
+    /// `Conflict` for a log that cannot, or a number that is not larger.
+    async fn grow(&self, topic: &str, _partitions: u32) -> Result<(), EventLogError> {
+        let found = self.topics().await?.into_iter().find(|known| known.name == topic);
+        match found {
+            Some(TopicSpec { name: topic, partitions, .. }) => {
+                Err(EventLogError::Conflict { topic, partitions })
+            }
+            None => Err(EventLogError::UnknownTopic(topic.to_owned())),
+        }
+    }
+
+    /// On how many machines each record of a topic is kept; `None` for a log of one machine.
+    async fn replication(&self, _topic: &str) -> Result<Option<u32>, EventLogError> {
+        Ok(None)
+    }
 
     /// Appends records in their order, each to the partition of its key, and says where each went.
     ///

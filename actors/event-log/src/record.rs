@@ -147,7 +147,11 @@ pub struct Watermarks {
 
 impl Watermarks {
     /// Checks that reading can begin at `from`.
-    pub(crate) fn check(self, from: u64) -> Result<(), EventLogError> {
+    ///
+    /// # Errors
+    ///
+    /// [`EventLogError::OutOfRange`].
+    pub fn check(self, from: u64) -> Result<(), EventLogError> {
         let Self { low, high } = self;
         if (low..=high).contains(&from) {
             Ok(())

@@ -72,8 +72,12 @@ impl TopicSpec {
     }
 }
 
-/// Checks the name of a topic or group.
-pub(crate) fn check_name(what: &str, name: &str) -> Result<(), EventLogError> {
+/// Checks the name of a topic or group; `what` says which, for the error.
+///
+/// # Errors
+///
+/// [`EventLogError::Invalid`], with what is allowed.
+pub fn check_name(what: &str, name: &str) -> Result<(), EventLogError> {
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     let is_name = (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed);
     // A directory of Kafka's is named after the topic.

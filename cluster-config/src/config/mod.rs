@@ -11,7 +11,7 @@ use crate::log::LogConfig;
 use crate::node::NodeConfig;
 use crate::section::section;
 use crate::source::{Origin, Origins, Sources};
-use crate::storage::{EventLogConfig, StoreConfig};
+use crate::storage::{EventLogConfig, EventLogKind, StoreConfig};
 use crate::tracker::TrackerConfig;
 
 section! {
@@ -82,12 +82,16 @@ impl Config {
         if let Some(path) = &mut self.engine.network.extra_ca_file {
             expand("engine.network.extra_ca_file", path, None);
         }
+        if let Some(path) = &mut self.event_log.kafka.ca_file {
+            expand("event_log.kafka.ca_file", path, None);
+        }
         problems
     }
 
     /// What is right by itself and wrong together.
     fn contradictions(&self, origins: &Origins) -> Vec<Problem> {
         let (network, memory) = (&self.engine.network, &self.engine.memory);
+        let log = &self.event_log;
         let more_than = [
             (
                 network.max_connections_per_torrent > network.max_connections,
@@ -110,12 +114,26 @@ impl Config {
                 "engine.choker.upload_slots",
             ),
         ];
-        let problems = more_than.into_iter().filter(|(is_more, ..)| *is_more);
+        let needs = [
+            (
+                log.kind == EventLogKind::Kafka && log.kafka.brokers.is_empty(),
+                "event_log.kind",
+                "event_log.kafka.brokers",
+            ),
+            (
+                log.kafka.username.is_some() && log.kafka.password.is_empty(),
+                "event_log.kafka.username",
+                "event_log.kafka.password",
+            ),
+        ];
+        let problems = more_than.into_iter().map(|found| (found, "is more than"));
+        let problems = problems.chain(needs.into_iter().map(|found| (found, "needs")));
         problems
-            .map(|(_, key, other_key)| Problem::Contradiction {
+            .filter(|((is_wrong, ..), _)| *is_wrong)
+            .map(|((_, key, other_key), reason)| Problem::Contradiction {
                 key,
                 origin: origins.of(key).clone(),
-                reason: "is more than",
+                reason,
                 other_key,
                 other_origin: origins.of(other_key).clone(),
             })

@@ -54,6 +54,18 @@ fn contradictions_name_both_keys_and_their_origins() {
 }
 
 #[test]
+fn kafka_needs_brokers() {
+    let wrong = [("HOME", "/home/u"), ("TORRENTEDGE__EVENT_LOG__KIND", "kafka")];
+    assert_eq!(
+        load_with(&wrong).unwrap_err().to_string(),
+        "event_log.kind (variable TORRENTEDGE__EVENT_LOG__KIND) needs \
+         event_log.kafka.brokers (default)"
+    );
+    let right = [wrong[0], wrong[1], ("TORRENTEDGE__EVENT_LOG__KAFKA__BROKERS", "a:1,b:1")];
+    assert_eq!(load_with(&right).unwrap().0.event_log.kafka.brokers, ["a:1", "b:1"]);
+}
+
+#[test]
 fn the_defaults_are_in_their_ranges() {
     let (config, origins) = load_with(&[("HOME", "/home/u")]).unwrap();
     assert_eq!(origins.given().count(), 0);

@@ -3,11 +3,13 @@
 mod bencode_check;
 mod config;
 mod create;
+mod events;
 mod inspect;
 mod magnet;
 mod serve;
 mod simulate;
 mod source;
+mod topics;
 mod transfer;
 mod verify;
 
@@ -35,6 +37,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Create(flags) => log().and_then(|()| create::run(&flags, &screen)),
         Command::Verify(flags) => log().and_then(|()| verify::run(&flags, &screen)),
         Command::Config(command) => config::run(&command),
+        Command::Topics(command) => topics::run(&global, &command, &screen),
+        Command::Events(command) => events::run(&global, &command, &screen),
         Command::Simulate(flags) => simulate::run(&flags),
         Command::Download(flags) => transfer::download(&global, &flags, &screen),
         Command::Seed(flags) => transfer::seed(&global, &flags, &screen),

@@ -113,10 +113,12 @@ impl Machine {
         let store = Arc::clone(&self.store);
         let log = Arc::clone(&self.log) as Arc<dyn EventLog>;
         let (told, retention) = (self.told.clone(), self.config.event_log.retention_age);
+        let partitions = self.config.event_log.topics.torrent_updates.partitions;
         move |env| {
             Box::pin(async move {
                 told.lock().env = Some(env.clone());
-                let keeping = EventKeeping { log, age: Some(retention), partition_bytes: None };
+                let age = Some(retention);
+                let keeping = EventKeeping { log, partitions, age, partition_bytes: None };
                 let foundation =
                     Foundation { env: env.clone(), settings, store, log: Some(keeping) };
                 let swarm = match Swarm::start(foundation).await {

@@ -24,8 +24,6 @@ use self::worker::{WorkerActor, WorkerArgs, WorkerMsg};
 
 /// The topic of what happens to torrents.
 pub const TORRENT_UPDATES: &str = "torrent-updates";
-/// Its partitions.
-const PARTITIONS: u32 = 12;
 /// The worker is started again after 1, 2, 4 … 60 s, however often: events can go nowhere else.
 const POLICY: Policy = Policy {
     restart: Restart::Permanent,
@@ -40,6 +38,8 @@ const POLICY: Policy = Policy {
 pub struct EventKeeping {
     /// The log.
     pub log: Arc<dyn EventLog>,
+    /// How many partitions the topic has where it has to be made.
+    pub partitions: u32,
     /// Older events are removed; `None` is no bound.
     pub age: Option<Duration>,
     /// The most bytes of a partition; `None` is no bound.
@@ -56,9 +56,9 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Starts it.
     pub(crate) async fn start(env: NodeEnv, keeping: EventKeeping) -> Result<Self, SpawnErr> {
-        let EventKeeping { log, age, partition_bytes } = keeping;
+        let EventKeeping { log, partitions, age, partition_bytes } = keeping;
         let cleanup = Cleanup::Delete { age, partition_bytes };
-        let topic = TopicSpec::new(TORRENT_UPDATES, PARTITIONS).with_cleanup(cleanup);
+        let topic = TopicSpec::new(TORRENT_UPDATES, partitions).with_cleanup(cleanup);
         let queue = Arc::<EventQueue>::default();
         let args = WorkerArgs { env, log, topic, queue: Arc::clone(&queue) };
         let (actor, _) = Actor::spawn(None, PublisherActor, args).await?;

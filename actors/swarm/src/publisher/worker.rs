@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use control::Event;
 use env::{NodeEnv, Timer};
-use event_log::{EventLog, Record, TopicSpec};
+use event_log::{EventLog, EventLogError, Record, TopicSpec};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
@@ -125,6 +125,11 @@ impl Worker {
         if !self.declared {
             match self.args.log.declare(&self.args.topic).await {
                 Ok(()) => self.declared = true,
+                // Whoever gave it another number wants that one; events go by the number that it has.
+                Err(EventLogError::Conflict { partitions, .. }) => {
+                    warn!(partitions, "the topic has another number of partitions than configured");
+                    self.declared = true;
+                }
                 Err(error) => warn!(%error, "events wait for the log"),
             }
         }
@@ -142,9 +147,45 @@ impl Worker {
     }
 }
 
-/// An event as it is kept: JSON, keyed by the torrent.
+/// An event as it is kept: JSON, keyed by the torrent, with the headers that CloudEvents 1.0 has for Kafka.
+/// Epoch and number stand in them too, so that readers can order and drop without reading JSON.
 fn record_of(event: &Event) -> Option<Record> {
     let json = serde_json::to_vec(event);
     let json = json.inspect_err(|error| warn!(%error, "an event cannot be written")).ok()?;
-    Some(Record::new(event.id.to_string(), event.at_ms, json))
+    let Event { id, epoch, seq, at_ms, kind } = event;
+    let mut record = Record::new(id.to_string(), *at_ms, json);
+    let headers = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_type", format!("torrentedge.torrent.{}", kind.name())),
+        ("ce_source", "torrentedge".to_owned()),
+        ("ce_id", format!("{id}/{epoch}/{seq}")),
+        ("ce_epoch", epoch.to_string()),
+        ("ce_sequence", seq.to_string()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    record.headers = headers.map(|(name, value)| (name.to_owned(), value.into())).into();
+    Some(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use control::{EventKind, TorrentId};
+
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_headers_of_an_event() {
+        let id = TorrentId([0xab; 20]);
+        let event = Event { id, epoch: 3, seq: 7, at_ms: 5, kind: EventKind::Completed };
+        let record = record_of(&event).unwrap();
+        assert_eq!(record.key, id.to_string());
+        let value = |name| {
+            let header = record.headers.iter().find(|(own, _)| own == name);
+            header.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        };
+        assert_eq!(value("ce_type").as_deref(), Some("torrentedge.torrent.completed"));
+        assert_eq!(value("ce_id"), Some(format!("{id}/3/7")));
+        assert_eq!((value("ce_epoch"), value("ce_sequence")), (Some("3".into()), Some("7".into())));
+        assert!(serde_json::from_slice::<Event>(&record.payload.unwrap()).is_ok());
+    }
 }

@@ -204,6 +204,7 @@ impl Lab {
         let (settings, store) = (of.settings.clone(), Arc::clone(&of.store));
         let log = EventKeeping {
             log: Arc::clone(&of.log) as Arc<dyn EventLog>,
+            partitions: 12,
             age: Some(EVENT_AGE),
             partition_bytes: None,
         };

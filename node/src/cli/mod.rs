@@ -1,10 +1,14 @@
 //! The command line: commands and flags, and what `--help` says of them.
 
+mod events;
+
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use events::{Beginning, EventsCommand, SendFlags, TailFlags, TopicsCommand};
 
 use crate::selection::FileSelection;
 
@@ -56,6 +60,12 @@ pub(crate) enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make the topics of the event log, look at them, or change them
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Show records of the event log as they come, or append one
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Run swarm simulations: deterministic, under faults, by seed (`simulate --help` says more)
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Simulate(SimulateFlags),
@@ -297,6 +307,9 @@ mod tests {
             "torrentedge verify a.torrent -d out -q".to_owned(),
             "torrentedge serve".to_owned(),
             "torrentedge config show --origin --config f.toml".to_owned(),
+            "torrentedge topics apply --config f.toml".to_owned(),
+            "torrentedge events tail --topic t --type added --from 7 --json".to_owned(),
+            "torrentedge events send --topic t --key k --header a=b=c {}".to_owned(),
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
         }
@@ -323,6 +336,8 @@ mod tests {
             "torrentedge download a -o b --files 3-1",
             "torrentedge download a -o b --no-dht --dht-bootstrap a:1",
             "torrentedge inspect --json --config f a",
+            "torrentedge events tail --from middle",
+            "torrentedge events send --topic t --key k --header a {}",
         ] {
             Cli::try_parse_from(line.split_whitespace()).expect_err(line);
         }
