@@ -82,11 +82,16 @@ impl NodeRow {
 }
 
 impl TorrentRow {
-    /// Whether it may be claimed: nobody owns it, or its owner's life is over. `owner` is the row of the node
-    /// that owns it, none if there is no such row any more.
+    /// Whether it may be claimed: nobody owns it, or its owner's life is over. `owner` is the row of the node that
+    /// owns it. A row that is not there, or that tells of an earlier life than the owner's, is one that was read too
+    /// early, and says nothing.
     #[must_use]
     pub fn is_free(&self, owner: Option<&NodeRow>) -> bool {
-        self.owner.as_ref().is_none_or(|holder| !owner.is_some_and(|row| row.is(holder)))
+        let Some(holder) = &self.owner else { return true };
+        owner.is_some_and(|row| {
+            let is_of_before = row.holder.incarnation < holder.incarnation;
+            row.holder.node == holder.node && !is_of_before && !row.is(holder)
+        })
     }
 
     /// The row after a claim.
@@ -119,6 +124,7 @@ mod tests {
         assert!(!is_free(Some(row("a", 3, NodeState::Draining, 0))));
         assert!(is_free(Some(row("a", 3, NodeState::Dead, 99))));
         assert!(is_free(Some(row("a", 4, NodeState::Up, 99))));
-        assert!(is_free(None));
+        assert!(!is_free(None));
+        assert!(!is_free(Some(row("a", 2, NodeState::Dead, 0))), "read before its owner began");
     }
 }

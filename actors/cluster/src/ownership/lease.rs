@@ -109,6 +109,15 @@ impl Lease {
         }
     }
 
+    /// Renews now rather than later; says whether a renewal is to be sent, as none is on its way.
+    pub fn renew_early(&mut self, now: Time) -> bool {
+        let renews = self.state != State::Over && self.in_flight.is_none();
+        if renews {
+            self.in_flight = Some(now);
+        }
+        renews
+    }
+
     /// The renewal that was sent has come to this; an answer that nobody waits for says nothing.
     pub fn answered(&mut self, now: Time, answer: Answer, steps: &mut Vec<Step>) {
         let Some(sent) = self.in_flight.take() else { return };
