@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_if_read(text).map(drop)
 }
 
-/// As [`print`], and says whether somebody still reads.
+/// As [`print()`], and says whether somebody still reads.
 ///
 /// # Errors
 ///
