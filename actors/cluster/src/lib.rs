@@ -1,7 +1,8 @@
-//! Many nodes as one client: who owns which torrent, and where it is placed.
+//! Many nodes as one client: the lanes between them, who owns which torrent, and where it is placed.
 //!
-//! Pure so far: rows, rules and ranks are values, and time is an argument. Reading order: [`ownership`]
-//! (whose effects count) → [`placement`] (who should own what).
+//! Reading order: [`ownership`] (whose effects count) → [`placement`] (who should own what) → [`lane`] (how nodes
+//! speak to each other). The first two are pure: rows, rules and ranks are values, and time is an argument.
 
+pub mod lane;
 pub mod ownership;
 pub mod placement;
