@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod bencode_check;
+mod cluster;
 mod config;
 mod create;
 mod inspect;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Create(flags) => log().and_then(|()| create::run(&flags, &screen)),
         Command::Verify(flags) => log().and_then(|()| verify::run(&flags, &screen)),
         Command::Config(command) => config::run(&command),
+        Command::Cluster(command) => cluster::run(&command),
         Command::Simulate(flags) => simulate::run(&flags),
         Command::Download(flags) => transfer::download(&global, &flags, &screen),
         Command::Seed(flags) => transfer::seed(&global, &flags, &screen),

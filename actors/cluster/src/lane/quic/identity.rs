@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::NodeName;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, version};
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::lane::transport::OpenError;
 
@@ -41,6 +42,9 @@ pub enum CredentialsError {
     /// The node's certificate does not begin its names with a node's.
     #[error("the certificate's first DNS name is not a node's name")]
     NoName,
+    /// The authority has not made the node's certificate for lanes, or the certificate does not hold at the time.
+    #[error("the certificate is not one of the authority's for lanes, or does not hold now")]
+    Unverified,
     /// Key and certificate do not go together, or are of a kind that is not known.
     #[error("the key does not belong to the certificate, or is of an unknown kind")]
     Mismatch,
@@ -80,6 +84,25 @@ impl Credentials {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         &self.node
+    }
+
+    /// Says whether other nodes would take this at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError::Unverified`].
+    pub fn verify(&self, unix_s: u64) -> Result<(), CredentialsError> {
+        let unverified = |_| CredentialsError::Unverified;
+        let (own, between) = self.chain.split_first().ok_or(CredentialsError::Unverified)?;
+        let own = EndEntityCert::try_from(own).map_err(unverified)?;
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(unix_s));
+        for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
+            let roots = &self.roots.roots;
+            let known = webpki::ALL_VERIFICATION_ALGS;
+            own.verify_for_usage(known, roots, between, time, usage, None, None)
+                .map_err(|_| CredentialsError::Unverified)?;
+        }
+        Ok(())
     }
 
     pub(super) fn client(&self, protocol: &[u8]) -> Result<quinn::ClientConfig, CredentialsError> {
