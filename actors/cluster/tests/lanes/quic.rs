@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cluster::lane::bulk::{BULK_LEN_MAX, BulkHeader, BulkLink, BulkTransport};
 use cluster::lane::hello::CONTROL_PROTOCOL;
 use cluster::lane::quic::{
-    BulkTuning, ControlTuning, Credentials, CredentialsError, QuicBulk, QuicTransport,
+    BulkThreads, BulkTuning, ControlTuning, Credentials, CredentialsError, QuicBulk, QuicTransport,
 };
 use cluster::lane::{
     Connection, IDLE_TIMEOUT, Incoming, LaneEnd, LaneError, Link, LocalNode, OpenError, Refusal,
@@ -257,17 +257,19 @@ fn credentials_say_what_is_wrong_with_them_and_no_secret() {
     assert_eq!(error(&authority, &nameless, &key), CredentialsError::NoName);
 }
 
-/// Two ends of a bulk connection; the transports live as long.
-async fn bulk(tuning: BulkTuning) -> ([Box<dyn BulkLink>; 2], [QuicBulk; 2]) {
+/// Two ends of a bulk connection; the transports and threads live as long.
+async fn bulk(tuning: BulkTuning) -> ([Box<dyn BulkLink>; 2], ([QuicBulk; 2], BulkThreads)) {
     let authorities = Authorities::new();
+    let threads = BulkThreads::start(1).unwrap();
     let ends = ["a", "b"].map(|name| {
-        QuicBulk::bind(&authorities.credentials(true, name), &tuning, loopback()).unwrap()
+        let credentials = authorities.credentials(true, name);
+        QuicBulk::bind(&credentials, &tuning, &threads, loopback()).unwrap()
     });
     let name = node("b");
     let (dialled, accepted) = tokio::join!(ends[0].dial(&name, ends[1].local_addr()), async {
         ends[1].accept().await.unwrap().await
     });
-    ([dialled.unwrap(), accepted.unwrap()], ends)
+    ([dialled.unwrap(), accepted.unwrap()], (ends, threads))
 }
 
 fn header(length: u64) -> BulkHeader {
@@ -342,9 +344,10 @@ async fn a_stream_that_is_not_what_its_header_says_is_refused_and_others_go_on()
 #[tokio::test]
 async fn bulk_asks_for_certificates_and_names_too() {
     let authorities = Authorities::new();
-    let tuning = BulkTuning::default();
+    let (tuning, threads) = (BulkTuning::default(), BulkThreads::start(1).unwrap());
     let bind = |ours, name: &str| {
-        QuicBulk::bind(&authorities.credentials(ours, name), &tuning, loopback()).unwrap()
+        let credentials = authorities.credentials(ours, name);
+        QuicBulk::bind(&credentials, &tuning, &threads, loopback()).unwrap()
     };
     let (b, other, a) = (bind(true, "b"), bind(false, "a"), bind(true, "a"));
     let answering = async { b.accept().await.unwrap().await.unwrap_err() };

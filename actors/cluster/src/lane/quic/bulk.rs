@@ -8,7 +8,7 @@ use control::NodeName;
 use quinn::{ReadError, ReadExactError, VarInt};
 
 use super::tuning::{BulkTuning, MTU_MAX};
-use super::{Credentials, Socket, shake_hands};
+use super::{BulkThreads, Credentials, Settings, Socket, shake_hands};
 use crate::lane::LaneError;
 use crate::lane::bulk::{
     BULK_HEADER_LEN_MAX, BulkHeader, BulkLink, BulkReceiver, BulkSender, BulkTransport,
@@ -48,7 +48,7 @@ struct Receiver {
 }
 
 impl QuicBulk {
-    /// Listens at an address; port 0 takes a free one. To be called, and used, inside a tokio runtime.
+    /// Listens at an address; port 0 takes a free one. QUIC works on `threads`, which must outlive this.
     ///
     /// # Errors
     ///
@@ -56,11 +56,16 @@ impl QuicBulk {
     pub fn bind(
         credentials: &Credentials,
         tuning: &BulkTuning,
+        threads: &BulkThreads,
         at: SocketAddr,
     ) -> std::io::Result<Self> {
-        let mtu = tuning.mtu.min(MTU_MAX);
-        let socket = Socket::bind(credentials, BULK_PROTOCOL, tuning.transport(), mtu, at)?;
-        Ok(Self { socket })
+        let settings = Settings {
+            protocol: BULK_PROTOCOL,
+            transport: tuning.transport(),
+            mtu: tuning.mtu.min(MTU_MAX),
+            runtime: threads.runtime(),
+        };
+        Ok(Self { socket: Socket::bind(credentials, settings, at)? })
     }
 }
 

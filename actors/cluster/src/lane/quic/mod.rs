@@ -1,11 +1,12 @@
 //! Lanes over QUIC, with certificates of the cluster's authority on both ends.
 //!
 //! A node has two sockets: one for control lanes ([`QuicTransport`]) and one for bulk ([`QuicBulk`]), so that bulk
-//! never stands before a call in a queue, in flight or in a task. Why the limits and windows are what they are:
-//! [`tuning`].
+//! never stands before a call in a queue, in flight or on a thread ([`BulkThreads`]). Why the limits and windows are
+//! what they are: [`tuning`].
 
 mod bulk;
 mod identity;
+mod threads;
 pub mod tuning;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use super::transport::{Connection, Incoming, Link, OpenError, Transport};
 
 pub use bulk::QuicBulk;
 pub use identity::{Credentials, CredentialsError};
+pub use threads::BulkThreads;
 pub use tuning::{BulkTuning, ControlTuning};
 
 /// The most connections of one socket.
@@ -43,6 +45,14 @@ struct Socket {
     handshakes: Arc<Semaphore>,
 }
 
+/// What a socket is for.
+struct Settings {
+    protocol: &'static [u8],
+    transport: quinn::TransportConfig,
+    mtu: u16,
+    runtime: Arc<dyn quinn::Runtime>,
+}
+
 impl QuicTransport {
     /// Listens at an address; port 0 takes a free one. To be called, and used, inside a tokio runtime.
     ///
@@ -54,8 +64,13 @@ impl QuicTransport {
         tuning: &ControlTuning,
         at: SocketAddr,
     ) -> std::io::Result<Self> {
-        let transport = tuning.transport();
-        let socket = Socket::bind(credentials, CONTROL_PROTOCOL, transport, tuning::MTU, at)?;
+        let settings = Settings {
+            protocol: CONTROL_PROTOCOL,
+            transport: tuning.transport(),
+            mtu: tuning::MTU,
+            runtime: Arc::new(quinn::TokioRuntime),
+        };
+        let socket = Socket::bind(credentials, settings, at)?;
         Ok(Self { socket })
     }
 
@@ -68,11 +83,10 @@ impl QuicTransport {
 impl Socket {
     fn bind(
         credentials: &Credentials,
-        protocol: &[u8],
-        transport: quinn::TransportConfig,
-        mtu: u16,
+        settings: Settings,
         at: SocketAddr,
     ) -> std::io::Result<Self> {
+        let Settings { protocol, transport, mtu, runtime } = settings;
         let transport = Arc::new(transport);
         let mut client = credentials.client(protocol).map_err(std::io::Error::other)?;
         client.transport_config(Arc::clone(&transport));
@@ -82,7 +96,6 @@ impl Socket {
             .incoming_buffer_size(tuning::INCOMING_LEN_MAX)
             .incoming_buffer_size_total(tuning::INCOMING_TOTAL_LEN_MAX);
         let (socket, config) = (tuning::socket(at)?, tuning::endpoint(mtu)?);
-        let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = Endpoint::new(config, Some(server), socket, runtime)?;
         let local = endpoint.local_addr()?;
         Ok(Self { endpoint, client, local, handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)) })
