@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -17,6 +18,10 @@ use super::LaneError;
 use super::frame;
 use super::transport::OpenError;
 
+/// A bulk connection whose other end says nothing for this time is over.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A bulk connection on which nothing is said for this time says that it is there.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// The most bytes of one stream: the longest piece that is read.
 pub const BULK_LEN_MAX: u64 = 1024 * 1024 * 1024;
 /// The most bytes of a header.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::LaneError;
+use super::queue::Queue;
 
 /// Counts since the lane began; `queue_bytes` and `calls_waiting` are of the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,7 +49,6 @@ pub struct Refused {
 /// The counts while they grow. Each stands alone, so no order between them is promised.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) frames_out: Count,
     pub(super) bytes_out: Count,
     pub(super) writes: Count,
     pub(super) frames_in: Count,
@@ -109,9 +109,9 @@ impl ByKind {
 }
 
 impl Counters {
-    pub(super) fn snapshot(&self, queue_bytes: usize, calls_waiting: usize) -> LaneMetrics {
+    pub(super) fn snapshot(&self, queue: &Queue, calls_waiting: usize) -> LaneMetrics {
         LaneMetrics {
-            frames_out: self.frames_out.get(),
+            frames_out: queue.frames(),
             bytes_out: self.bytes_out.get(),
             writes: self.writes.get(),
             frames_in: self.frames_in.get(),
@@ -120,7 +120,7 @@ impl Counters {
             calls_in: self.calls_in.get(),
             refused_here: self.refused_here.get(),
             refused_there: self.refused_there.get(),
-            queue_bytes: queue_bytes as u64,
+            queue_bytes: queue.len() as u64,
             calls_waiting: calls_waiting as u64,
         }
     }
@@ -136,9 +136,9 @@ mod tests {
         counters.refused_here.add(&LaneError::Busy);
         counters.refused_here.add(&LaneError::Busy);
         counters.refused_there.add(&LaneError::Malformed);
-        let metrics = counters.snapshot(5, 6);
+        let metrics = counters.snapshot(&Queue::default(), 6);
         assert_eq!(metrics.refused_here, Refused { busy: 2, ..Refused::default() });
         assert_eq!(metrics.refused_there, Refused { malformed: 1, ..Refused::default() });
-        assert_eq!((metrics.queue_bytes, metrics.calls_waiting), (5, 6));
+        assert_eq!((metrics.queue_bytes, metrics.calls_waiting), (0, 6));
     }
 }

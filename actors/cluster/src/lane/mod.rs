@@ -115,7 +115,6 @@ impl Lane {
         let head = Head { to, epoch, request, kind: Kind::Call };
         let asking = async {
             out.queue.push(&head, body).await?;
-            out.counters.frames_out.add(1);
             told.await.unwrap_or(Err(LaneError::Disconnected))
         };
         env.timeout(limit, asking).await.unwrap_or(Err(LaneError::Timeout))
@@ -128,9 +127,7 @@ impl Lane {
     /// [`LaneError::TooBig`] or [`LaneError::Disconnected`].
     pub async fn cast(&self, to: Key, epoch: Epoch, body: &[u8]) -> Result<(), LaneError> {
         let out = &self.shared.out;
-        out.queue.push(&Head { to, epoch, request: 0, kind: Kind::Cast }, body).await?;
-        out.counters.frames_out.add(1);
-        Ok(())
+        out.queue.push(&Head { to, epoch, request: 0, kind: Kind::Cast }, body).await
     }
 
     /// As [`Lane::cast`], without waiting.
@@ -140,9 +137,7 @@ impl Lane {
     /// As [`Lane::cast`], and [`LaneError::Busy`] when there is no room or others wait for it.
     pub fn try_cast(&self, to: Key, epoch: Epoch, body: &[u8]) -> Result<(), LaneError> {
         let out = &self.shared.out;
-        out.queue.try_push(&Head { to, epoch, request: 0, kind: Kind::Cast }, body)?;
-        out.counters.frames_out.add(1);
-        Ok(())
+        out.queue.try_push(&Head { to, epoch, request: 0, kind: Kind::Cast }, body)
     }
 
     /// Watches an actor: the result is ready when it is down, or when it cannot be heard of any more.
@@ -155,7 +150,6 @@ impl Lane {
         let (request, told) = pending.watch(key, epoch)?;
         let watch = Watch { shared: Arc::clone(&self.shared), key, epoch, request, told };
         out.queue.push(&Head { to: key, epoch, request, kind: Kind::Watch }, &[]).await?;
-        out.counters.frames_out.add(1);
         Ok(watch)
     }
 
@@ -163,7 +157,7 @@ impl Lane {
     #[must_use]
     pub fn metrics(&self) -> LaneMetrics {
         let Shared { out, pending, .. } = &*self.shared;
-        out.counters.snapshot(out.queue.len(), pending.calls())
+        out.counters.snapshot(&out.queue, pending.calls())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use control::Epoch;
 
@@ -24,6 +25,8 @@ pub(super) struct Outgoing {
     watched: Mutex<BTreeMap<u64, Key>>,
     /// Whether the other end has let more than the reserve wait.
     overrun: AtomicBool,
+    /// The lane's task, while its stream takes nothing.
+    stuck: Mutex<Option<Waker>>,
 }
 
 /// Where the answer to a call goes. Dropped without one, the caller is told [`LaneError::Disconnected`].
@@ -62,12 +65,24 @@ impl Outgoing {
 
     /// What cannot wait; a lane whose other end lets even that pile up is over.
     pub(super) fn push_short(&self, head: &Head, body: &[u8]) {
-        match self.queue.push_reserved(head, body) {
-            Ok(()) => self.counters.frames_out.add(1),
-            Err(LaneError::Busy) => self.overrun.store(true, Ordering::Relaxed),
-            // The lane has ended, and the other end knows.
-            Err(_) => {}
+        if self.queue.push_reserved(head, body) != Err(LaneError::Busy) {
+            // It is put in; or the lane has ended, and the other end knows.
+            return;
         }
+        self.overrun.store(true, Ordering::Relaxed);
+        let stuck = self.stuck().take();
+        if let Some(stuck) = stuck {
+            stuck.wake();
+        }
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lane's task waits for the stream: it is woken if the lane must end meanwhile.
+    pub(super) fn note_stuck(&self, task: &Waker) {
+        *self.stuck() = Some(task.clone());
     }
 
     /// Whether the lane must end because its other end does not read.
@@ -133,9 +148,8 @@ impl Reply {
 
     fn finish(&mut self, sent: Result<(), LaneError>) -> Result<(), LaneError> {
         self.answered = true;
-        match &sent {
-            Ok(()) => self.lane.counters.frames_out.add(1),
-            Err(error) => self.tell(error),
+        if let Err(error) = &sent {
+            self.tell(error);
         }
         sent
     }

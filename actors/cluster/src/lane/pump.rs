@@ -29,8 +29,9 @@ use super::{Directory, DownReason, Lane, LaneError};
 const WRITE_LEN_MAX: usize = 64 * 1024;
 /// Room for one read.
 const READ_LEN: usize = 64 * 1024;
-/// After so many bytes the writer, and other tasks, have their turn.
-const READ_TURN_LEN: usize = 256 * 1024;
+/// After so many bytes, or frames, the writer and other tasks have their turn.
+const TURN_LEN: usize = 256 * 1024;
+const TURN_FRAMES: usize = 1024;
 
 /// Why a lane ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -125,10 +126,7 @@ impl Drop for Pump {
 
 impl Pump {
     async fn run(mut self) -> LaneEnd {
-        let end = match self.dispatch_all() {
-            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
-            Err(end) => end,
-        };
+        let end = poll_fn(|cx| self.poll(cx)).await;
         debug!(peer = %self.shared.peer, %end, "lane ended");
         end
     }
@@ -140,34 +138,44 @@ impl Pump {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(self.ended(LaneEnd::Broken(error.kind())));
         }
+        if !self.batch.is_empty() {
+            self.shared.out.note_stuck(cx.waker());
+        }
         if self.shared.out.is_overrun() { Poll::Ready(LaneEnd::Overrun) } else { Poll::Pending }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, LaneEnd>> {
-        let mut turn = 0;
-        while turn < READ_TURN_LEN {
-            if self.come.capacity() - self.come.len() < READ_LEN / 4 {
-                self.come.reserve(READ_LEN);
-            }
-            let read = pin!(self.reader.read_buf(&mut self.come));
-            let read = match ready!(read.poll(cx)) {
-                Ok(0) if self.come.is_empty() => {
-                    return Poll::Ready(Err(self.ended(LaneEnd::Closed)));
-                }
-                Ok(0) => return Poll::Ready(Err(LaneEnd::Malformed(FrameError::Truncated))),
-                Ok(read) => read,
-                Err(error) => {
-                    return Poll::Ready(Err(self.ended(LaneEnd::Broken(error.kind()))));
-                }
-            };
-            self.shared.out.counters.bytes_in.add(read);
-            turn += read;
-            if let Err(end) = self.dispatch_all() {
+        let (mut bytes, mut frames) = (0, 0);
+        loop {
+            // The first time, what came with the greeting, or was left from the last turn.
+            if let Err(end) = self.dispatch_all(&mut frames) {
                 return Poll::Ready(Err(end));
             }
+            if bytes >= TURN_LEN || frames >= TURN_FRAMES {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            bytes += match ready!(self.poll_fill(cx)) {
+                Ok(read) => read,
+                Err(end) => return Poll::Ready(Err(end)),
+            };
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, LaneEnd>> {
+        if self.come.capacity() - self.come.len() < READ_LEN / 4 {
+            self.come.reserve(READ_LEN);
+        }
+        let read = pin!(self.reader.read_buf(&mut self.come));
+        Poll::Ready(match ready!(read.poll(cx)) {
+            Ok(0) if self.come.is_empty() => Err(self.ended(LaneEnd::Closed)),
+            Ok(0) => Err(LaneEnd::Malformed(FrameError::Truncated)),
+            Ok(read) => {
+                self.shared.out.counters.bytes_in.add(read);
+                Ok(read)
+            }
+            Err(error) => Err(self.ended(LaneEnd::Broken(error.kind()))),
+        })
     }
 
     /// How the lane ended, where the connection knows better than the stream.
@@ -199,22 +207,17 @@ impl Pump {
         }
     }
 
-    fn dispatch_all(&mut self) -> Result<(), LaneEnd> {
-        let mut frames = 0;
-        let result = loop {
-            match frame::decode(&mut self.come) {
-                Ok(Some((head, body))) => {
-                    frames += 1;
-                    if let Err(end) = self.dispatch(&head, body) {
-                        break Err(end);
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(LaneEnd::Malformed(error)),
-            }
-        };
-        self.shared.out.counters.frames_in.add(frames);
-        result
+    /// Hands on what has come, until this turn has had its frames.
+    fn dispatch_all(&mut self, frames: &mut usize) -> Result<(), LaneEnd> {
+        while *frames < TURN_FRAMES {
+            let frame = frame::decode(&mut self.come).map_err(LaneEnd::Malformed)?;
+            let Some((head, body)) = frame else { break };
+            *frames += 1;
+            // Before it is handed on: whoever gets it may look at the counts at once.
+            self.shared.out.counters.frames_in.add(1);
+            self.dispatch(&head, body)?;
+        }
+        Ok(())
     }
 
     fn dispatch(&self, head: &Head, body: Bytes) -> Result<(), LaneEnd> {

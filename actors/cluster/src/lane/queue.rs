@@ -38,6 +38,8 @@ struct State {
     buffer: BytesMut,
     /// In `buffer`, and taken by the writer but not by the stream.
     outstanding: usize,
+    /// Frames that were put in so far.
+    frames: u64,
     closed: bool,
     writer: Option<Waker>,
 }
@@ -68,6 +70,7 @@ impl Queue {
             return Err(LaneError::Busy);
         }
         state.outstanding += frame::encode(&mut state.buffer, head, body)?;
+        state.frames += 1;
         let writer = state.writer.take();
         drop(state);
         if let Some(writer) = writer {
@@ -154,6 +157,11 @@ impl Queue {
         drop(writer);
         // The one whose turn it is sees the end, then the next.
         self.room.notify_one();
+    }
+
+    /// Frames that were put in so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.lock().frames
     }
 
     /// Bytes that the stream has not taken.

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod bulk;
 mod party;
 mod quic;
 mod suite;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use cluster::lane::{
-    Agreed, CALLS_MAX, DownReason, FRAME_LEN_MAX, FrameError, Key, LaneEnd, LaneError, MINOR,
-    OpenError, QUEUE_LEN_MAX, hello,
+    Agreed, CALLS_MAX, DownReason, FRAME_LEN_MAX, FrameError, Head, Key, Kind, LaneEnd, LaneError,
+    Link, MINOR, OpenError, QUEUE_LEN_MAX, frame, hello,
 };
 use cluster::ownership::Epoch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,6 +51,8 @@ pub(crate) const CASES: &[Case] = &[
     plain("watch", |it| Box::pin(watch(it))),
     plain("garbage instead of a greeting", |it| Box::pin(garbage_greeting(it))),
     plain("garbage in a lane", |it| Box::pin(garbage_in_a_lane(it))),
+    plain("an end that asks too much", |it| Box::pin(asks_too_much(it))),
+    plain("an end that asks and does not read", |it| Box::pin(asks_and_does_not_read(it))),
     Case {
         name: "an end that does not read",
         client: A,
@@ -264,19 +266,65 @@ async fn garbage_in_a_lane(client: Client) {
         (vec![0xff; 100], FrameError::TooLong { length: 0xffff_ffff, max: FRAME_LEN_MAX }),
     ];
     for (nth, (bytes, error)) in garbage.into_iter().enumerate() {
-        let mut link = client.transport.dial(&node("b"), client.at).await.unwrap();
-        let greeting = hello::encode(&hello::Greeting::Hello(A.hello()));
-        link.writer.write_all(&greeting).await.unwrap();
-        let mut told = BytesMut::new();
-        while hello::decode(&mut told).unwrap().is_none() {
-            assert!(link.reader.read_buf(&mut told).await.unwrap() > 0);
-        }
+        let mut link = greeted(&client).await;
         link.writer.write_all(&bytes).await.unwrap();
         let ends = || client.server.ends();
         client.until("the lane ends", || ends().len() > nth).await;
         assert_eq!(ends()[nth], LaneEnd::Malformed(error));
         assert_eq!(call(&lane, ECHO, 0, b"x").await.unwrap(), b"x", "others are not disturbed");
     }
+}
+
+/// A lane without the machine that keeps its rules at this end.
+async fn greeted(client: &Client) -> Link {
+    let mut link = client.transport.dial(&node("b"), client.at).await.unwrap();
+    let greeting = hello::encode(&hello::Greeting::Hello(A.hello()));
+    link.writer.write_all(&greeting).await.unwrap();
+    let mut told = BytesMut::new();
+    while hello::decode(&mut told).unwrap().is_none() {
+        assert!(link.reader.read_buf(&mut told).await.unwrap() > 0);
+    }
+    link
+}
+
+/// So many calls as they stand on the wire.
+fn calls(to: Key, body: &[u8], from: usize, count: usize) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for request in from..from + count {
+        let head = Head { to, epoch: Epoch(0), request: request as u64, kind: Kind::Call };
+        frame::encode(&mut bytes, &head, body).unwrap();
+    }
+    bytes
+}
+
+async fn asks_too_much(client: Client) {
+    let mut link = greeted(&client).await;
+    link.writer.write_all(&calls(MUTE, &[], 0, CALLS_MAX + 1)).await.unwrap();
+    let mut told = BytesMut::new();
+    let (head, body) = loop {
+        if let Some(frame) = frame::decode(&mut told).unwrap() {
+            break frame;
+        }
+        assert!(link.reader.read_buf(&mut told).await.unwrap() > 0);
+    };
+    assert_eq!((head.kind, head.request), (Kind::Error, CALLS_MAX as u64));
+    assert_eq!(frame::of_body(&body), Ok(LaneError::Busy));
+    assert_eq!(client.server.lane().metrics().refused_here.busy, 1);
+}
+
+async fn asks_and_does_not_read(client: Client) {
+    let mut link = greeted(&client).await;
+    let long = u32::try_from(FRAME_LEN_MAX - 100).unwrap().to_be_bytes();
+    let mut asked = 0;
+    // Long answers until there is no room for one, then errors until there is no room for those.
+    while client.server.ends().is_empty() {
+        let _ = link.writer.write_all(&calls(ZEROS, &long, asked, 1000)).await;
+        asked += 1000;
+        client.env.sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(client.server.ends(), [LaneEnd::Overrun]);
+    assert_eq!(client.server.lane().metrics().queue_bytes, 0, "what waited is dropped");
+    assert!(client.server.lane().metrics().refused_here.busy > 10_000);
 }
 
 async fn busy(client: Client) {

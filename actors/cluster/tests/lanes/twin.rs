@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bittorrent::Time;
-use cluster::lane::twin::{Identity, TwinConfig, TwinTransport};
-use cluster::lane::{IDLE_TIMEOUT, KEEP_ALIVE, LaneEnd, LaneError, LocalNode};
+use cluster::lane::bulk::{self as lane_bulk, BulkTransport};
+use cluster::lane::twin::{Identity, TwinBulk, TwinConfig, TwinTransport};
+use cluster::lane::{IDLE_TIMEOUT, KEEP_ALIVE, LaneEnd, LaneError, LocalNode, OpenError};
 use cluster::ownership::Epoch;
 use env::NodeEnv;
 use env::sim::{HostConfig, HostId, Kill, LinkConfig, World};
 
+use crate::bulk::{Ends, both_ways, refusals, send};
 use crate::party::*;
 use crate::suite::CASES;
 
@@ -30,9 +32,12 @@ fn config(shows: &Shows) -> TwinConfig {
     TwinConfig { identity, protocol, idle: IDLE_TIMEOUT, keep_alive: KEEP_ALIVE }
 }
 
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
 async fn transport(env: &NodeEnv, shows: &Shows) -> Arc<TwinTransport> {
-    let at = SocketAddr::from(([0, 0, 0, 0], PORT));
-    Arc::new(TwinTransport::listen(env, config(shows), at).await.unwrap())
+    Arc::new(TwinTransport::listen(env, config(shows), any(PORT)).await.unwrap())
 }
 
 impl Pair {
@@ -164,4 +169,84 @@ fn calls_end_with_a_killed_process_at_once_and_with_a_silent_one_after_the_idle_
     let (_, mut pair) = lost(|pair| pair.world.set_cut(pair.a, pair.b, true));
     pair.world.run_for(Duration::from_secs(1));
     assert!(matches!(pair.server.ends()[..], [LaneEnd::Broken(_)]), "{:?}", pair.server.ends());
+}
+
+async fn bulk(env: &NodeEnv, authority: u64, name: &str, port: u16) -> TwinBulk {
+    let config = TwinConfig::bulk(authority, node(name));
+    TwinBulk::listen(env, config, any(port)).await.unwrap()
+}
+
+/// Plays a case with both ends of a bulk connection on one host.
+fn play_bulk(case: fn(Ends) -> Work<()>) {
+    let mut world = World::new(1);
+    let link = LinkConfig::DEFAULT;
+    let host = world.add_host(HostConfig { name: String::new(), link });
+    let done = Arc::<Mutex<bool>>::default();
+    let tell = Arc::clone(&done);
+    world.start(host, move |env| {
+        Box::pin(async move {
+            let (a, b) = (bulk(&env, 1, "a", 7001).await, bulk(&env, 1, "b", 7002).await);
+            let (name, at) = (node("b"), SocketAddr::new(World::ip_of(host), 7002));
+            let (dialled, accepted) =
+                tokio::join!(a.dial(&name, at), async { b.accept().await.unwrap().await });
+            case([dialled.unwrap(), accepted.unwrap()]).await;
+            let other = bulk(&env, 2, "a", 7003).await;
+            let (dialled, accepted) =
+                tokio::join!(other.dial(&name, at), async { b.accept().await.unwrap().await });
+            let refused = OpenError::Certificate;
+            assert_eq!((dialled.unwrap_err(), accepted.unwrap_err()), (refused, refused));
+            *tell.lock().unwrap() = true;
+            std::future::pending::<()>().await;
+        })
+    });
+    assert!(world.run_until(Duration::from_secs(600), |_| *done.lock().unwrap()));
+}
+
+#[test]
+fn the_twin_of_bulk_does_what_every_bulk_transport_must() {
+    play_bulk(|ends| Box::pin(both_ways(ends)));
+    play_bulk(|ends| Box::pin(refusals(ends)));
+}
+
+#[test]
+fn bulk_ends_after_its_idle_timeout_behind_a_cut() {
+    let mut world = World::new(1);
+    let link = LinkConfig::DEFAULT;
+    let mut host = || world.add_host(HostConfig { name: String::new(), link });
+    let (a, b) = (host(), host());
+    let ended = Arc::<Mutex<[Option<Time>; 2]>>::default();
+    let at = SocketAddr::new(World::ip_of(b), 7002);
+    let told = [Arc::clone(&ended), Arc::clone(&ended)];
+    let [tell_a, tell_b] = told;
+    world.start(b, move |env| {
+        Box::pin(async move {
+            let transport = bulk(&env, 1, "b", 7002).await;
+            let link = transport.accept().await.unwrap().await.unwrap();
+            let (_, mut receiver) = link.receive().await.unwrap();
+            while receiver.receive().await.is_ok() {}
+            tell_b.lock().unwrap()[1] = Some(env.now());
+            std::future::pending::<()>().await;
+        })
+    });
+    world.start(a, move |env| {
+        Box::pin(async move {
+            let transport = bulk(&env, 1, "a", 7001).await;
+            let link = transport.dial(&node("b"), at).await.unwrap();
+            assert_eq!(send(&*link, 1 << 30, 1 << 30).await, Err(LaneError::Disconnected));
+            tell_a.lock().unwrap()[0] = Some(env.now());
+            std::future::pending::<()>().await;
+        })
+    });
+    world.run_for(Duration::from_millis(500));
+    world.set_cut(a, b, true);
+    let all = |_: &World| ended.lock().unwrap().iter().all(Option::is_some);
+    assert!(world.run_until(Duration::from_secs(60), all));
+    for end in ended.lock().unwrap().iter().flatten() {
+        let took = end.since(Time::from_millis(500));
+        let idle = lane_bulk::IDLE_TIMEOUT;
+        assert!(
+            (idle - lane_bulk::KEEP_ALIVE..idle + lane_bulk::KEEP_ALIVE).contains(&took),
+            "{took:?}"
+        );
+    }
 }

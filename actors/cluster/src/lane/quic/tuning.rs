@@ -13,7 +13,7 @@ use std::time::Duration;
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::lane::{IDLE_TIMEOUT, KEEP_ALIVE};
+use crate::lane::{IDLE_TIMEOUT, KEEP_ALIVE, bulk};
 
 /// The most bytes of a datagram on Ethernet.
 pub const MTU: u16 = 1452;
@@ -67,7 +67,7 @@ pub struct BulkTuning {
 
 impl Default for BulkTuning {
     fn default() -> Self {
-        let (idle, keep_alive) = (Duration::from_secs(10), Duration::from_secs(2));
+        let (idle, keep_alive) = (bulk::IDLE_TIMEOUT, bulk::KEEP_ALIVE);
         Self { idle, keep_alive, mtu: MTU, in_flight: 4 * 1024 * 1024 }
     }
 }

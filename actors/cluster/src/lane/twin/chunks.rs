@@ -53,8 +53,7 @@ pub(super) async fn send(
     }
 }
 
-/// Hands what comes to the lane, until nothing comes for the idle timeout. The lane sees the end when `to` is
-/// dropped: at the end of a stream, and with an error where one broke.
+/// Hands what comes to the lane, until nothing comes for the idle timeout.
 pub(super) async fn receive(
     env: NodeEnv,
     mut come: BytesMut,
@@ -79,8 +78,6 @@ pub(super) async fn receive(
             None => OpenError::Timeout,
         };
         end.set(why);
-        // The other half of the pipe sees the end only when both of ours are gone or this one is shut.
-        let _ = to.shutdown().await;
         return;
     }
 }

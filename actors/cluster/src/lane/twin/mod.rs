@@ -5,10 +5,13 @@
 //! end that hears nothing for the idle timeout takes the other for lost, which it hears of by keep-alives.
 //! Nothing is encrypted: it is no transport for a real network.
 
+mod bulk;
 mod chunks;
 
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::DuplexStream;
 
 use super::frame;
-use super::hello::{CONTROL_PROTOCOL, HELLO_LEN_MAX, Refusal};
+use super::hello::{BULK_PROTOCOL, CONTROL_PROTOCOL, HELLO_LEN_MAX, Refusal};
 use super::transport::{Connection, Incoming, Link, OpenError, Transport};
+pub use bulk::TwinBulk;
 use chunks::End;
 
 /// What is held of a stream's bytes on each way between lane and network.
@@ -60,6 +64,17 @@ impl TwinConfig {
             keep_alive: super::KEEP_ALIVE,
         }
     }
+
+    /// As bulk connections are: 10 s and 2 s.
+    #[must_use]
+    pub fn bulk(authority: u64, name: NodeName) -> Self {
+        Self {
+            identity: Identity { authority, name: Some(name) },
+            protocol: BULK_PROTOCOL.to_vec(),
+            idle: super::bulk::IDLE_TIMEOUT,
+            keep_alive: super::bulk::KEEP_ALIVE,
+        }
+    }
 }
 
 /// Opens simulated connections.
@@ -90,6 +105,15 @@ enum Judged {
     Certificate,
 }
 
+async fn listen(
+    env: &NodeEnv,
+    config: TwinConfig,
+    at: SocketAddr,
+) -> std::io::Result<(Arc<Shared>, Arc<dyn Listener>)> {
+    let listener = env.net().listen(at).await?;
+    Ok((Arc::new(Shared { env: env.clone(), config }), listener))
+}
+
 impl TwinTransport {
     /// Listens at an address; port 0 takes a free one.
     ///
@@ -101,31 +125,15 @@ impl TwinTransport {
         config: TwinConfig,
         at: SocketAddr,
     ) -> std::io::Result<Self> {
-        let listener = env.net().listen(at).await?;
-        Ok(Self { shared: Arc::new(Shared { env: env.clone(), config }), listener })
+        let (shared, listener) = listen(env, config, at).await?;
+        Ok(Self { shared, listener })
     }
 }
 
 #[async_trait]
 impl Transport for TwinTransport {
     async fn dial(&self, node: &NodeName, at: SocketAddr) -> Result<Link, OpenError> {
-        let Shared { env, config } = &*self.shared;
-        let stream = env.net().connect(at, None).await.map_err(|_| OpenError::Unreachable)?;
-        write(&stream, &self.shared.shown()).await?;
-        let mut come = BytesMut::new();
-        let theirs = match read(&stream, &mut come).await? {
-            Judged::Shown(theirs) => theirs,
-            Judged::Protocol => return Err(OpenError::Version),
-            Judged::Certificate => return Err(OpenError::Certificate),
-        };
-        if theirs.identity.authority != config.identity.authority {
-            return Err(OpenError::Certificate);
-        }
-        let certified = theirs.identity.name.ok_or(OpenError::Certificate)?;
-        if certified != *node {
-            return Err(OpenError::WrongName);
-        }
-        Ok(self.shared.link(stream, come, certified))
+        self.shared.dial(node, at).await
     }
 
     async fn accept(&self) -> Option<Incoming> {
@@ -143,6 +151,26 @@ impl Shared {
     fn shown(&self) -> Shown {
         let TwinConfig { protocol, identity, .. } = &self.config;
         Shown { protocol: protocol.clone(), identity: identity.clone() }
+    }
+
+    async fn dial(&self, node: &NodeName, at: SocketAddr) -> Result<Link, OpenError> {
+        let Self { env, config } = self;
+        let stream = env.net().connect(at, None).await.map_err(|_| OpenError::Unreachable)?;
+        write(&stream, &self.shown()).await?;
+        let mut come = BytesMut::new();
+        let theirs = match read(&stream, &mut come).await? {
+            Judged::Shown(theirs) => theirs,
+            Judged::Protocol => return Err(OpenError::Version),
+            Judged::Certificate => return Err(OpenError::Certificate),
+        };
+        if theirs.identity.authority != config.identity.authority {
+            return Err(OpenError::Certificate);
+        }
+        let certified = theirs.identity.name.ok_or(OpenError::Certificate)?;
+        if certified != *node {
+            return Err(OpenError::WrongName);
+        }
+        Ok(self.link(stream, come, certified))
     }
 
     async fn answer(&self, stream: Stream) -> Result<Link, OpenError> {
@@ -171,10 +199,10 @@ impl Shared {
     }
 }
 
-/// The two tasks between a lane and the network.
+/// What stands between a lane and the network.
 #[derive(Debug)]
 struct TwinConnection {
-    tasks: Mutex<Option<[Task<()>; 2]>>,
+    task: Mutex<Option<Task<()>>>,
     end: Arc<End>,
 }
 
@@ -187,15 +215,24 @@ impl TwinConnection {
         let send = chunks::send(env.clone(), from_lane, net(), config.keep_alive);
         let receive =
             chunks::receive(env.clone(), come, net(), to_lane, config.idle, Arc::clone(&end));
-        let tasks = [env.spawn("twin-send", send), env.spawn("twin-receive", receive)];
-        Self { tasks: Mutex::new(Some(tasks)), end }
+        // When one way ends, so does the other: the lane sees the end in reading and in writing.
+        let both = async move {
+            let (mut send, mut receive) = (std::pin::pin!(send), std::pin::pin!(receive));
+            poll_fn(|cx| {
+                let has_ended =
+                    receive.as_mut().poll(cx).is_ready() || send.as_mut().poll(cx).is_ready();
+                if has_ended { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        };
+        Self { task: Mutex::new(Some(env.spawn("twin", both))), end }
     }
 }
 
 impl Connection for TwinConnection {
     fn close(&self, _why: Option<Refusal>) {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(tasks);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(task);
     }
 
     fn ended(&self) -> Option<OpenError> {
