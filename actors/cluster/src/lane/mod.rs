@@ -13,7 +13,7 @@
 //! Pieces go over [`bulk`] connections beside, never through frames.
 //!
 //! Reading order: `frame` and `hello` (the bytes) → `directory` (who is spoken to) → `queue` and `pending` →
-//! `pump` (the task) → `open` (how a lane begins) → `transport` and its implementations, [`quic`] and
+//! `pump` (the task) → `open` (how a lane begins) → `lanes` (all of a node) → `transport` and its implementations, [`quic`] and
 //! [`twin`].
 
 pub mod bulk;
@@ -21,6 +21,7 @@ mod directory;
 mod error;
 pub mod frame;
 pub mod hello;
+mod lanes;
 mod metrics;
 mod open;
 mod outgoing;
@@ -46,6 +47,7 @@ pub use directory::{Delivery, Directory, Down, DownReason, Exposed, Exposure};
 pub use error::LaneError;
 pub use frame::{FRAME_LEN_MAX, FrameError, Head, Key, Kind};
 pub use hello::{Agreed, HELLO_LEN_MAX, Hello, MINOR, Refusal};
+pub use lanes::{LANES_MAX, Lanes};
 pub use metrics::{LaneMetrics, Refused};
 pub use open::{LocalNode, OPEN_WITHIN};
 pub use outgoing::Reply;

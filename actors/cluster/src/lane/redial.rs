@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rand::Rng;
 
-/// The first wait.
+/// The shortest wait.
 pub const REDIAL_MIN: Duration = Duration::from_millis(100);
 /// The longest wait.
 pub const REDIAL_MAX: Duration = Duration::from_secs(5);
 
-/// Waits of 0.1, 0.2, 0.4 … 5 s, of which up to a half is left to chance, so that nodes that lost each other
-/// at once do not meet in step.
+/// Waits of at most 0.2, 0.4, 0.8 … 5 s, of which a half is left to chance, so that nodes that lost each other at
+/// once do not go on in step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Redial {
     failed: u32,
@@ -26,10 +26,9 @@ impl Redial {
     pub fn wait(&mut self, rng: &mut impl Rng) -> Duration {
         let factor = 2_u32.saturating_pow(self.failed);
         self.failed = self.failed.saturating_add(1);
-        let longest = REDIAL_MIN.saturating_mul(factor).min(REDIAL_MAX);
-        let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        let shortest_ms = u64::try_from(REDIAL_MIN.as_millis()).unwrap_or(0).max(longest_ms / 2);
-        Duration::from_millis(rng.random_range(shortest_ms..=longest_ms))
+        let longest = REDIAL_MIN.saturating_mul(factor).saturating_mul(2).min(REDIAL_MAX);
+        let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(rng.random_range(longest_us / 2..=longest_us))
     }
 }
 
@@ -46,12 +45,12 @@ mod tests {
         let mut redial = Redial::default();
         let waits: Vec<_> = (0..40).map(|_| redial.wait(&mut rng)).collect();
         for (nth, wait) in waits.iter().enumerate() {
-            let longest = REDIAL_MIN * (1 << nth.min(6));
+            let longest = REDIAL_MIN * (2 << nth.min(6));
             assert!(*wait >= REDIAL_MIN && *wait <= longest.min(REDIAL_MAX), "{nth}: {wait:?}");
         }
         assert!(waits[10..].iter().all(|wait| *wait >= REDIAL_MAX / 2));
         assert!(waits[10..].windows(2).any(|two| two[0] != two[1]), "chance plays a part");
         redial.reached();
-        assert_eq!(redial.wait(&mut rng), REDIAL_MIN);
+        assert!(redial.wait(&mut rng) <= REDIAL_MIN * 2);
     }
 }

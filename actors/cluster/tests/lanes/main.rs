@@ -9,6 +9,7 @@
 )]
 
 mod bulk;
+mod kept;
 mod party;
 mod quic;
 mod suite;
