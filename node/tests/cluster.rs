@@ -6,8 +6,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use cluster::lane::quic::{Credentials, CredentialsError};
+use cluster::lane::quic::{ControlTuning, Credentials, CredentialsError, QuicTransport};
+use cluster::lane::{Directory, Hello, Lanes, LocalNode, MINOR, OpenError, Transport};
+use cluster::ownership::Incarnation;
+use control::NodeName;
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torrentedge"));
@@ -78,6 +82,43 @@ fn makes_an_authority_and_nodes_that_it_certifies() {
     refused(&issue, 1, "is there already");
     refused(&["cluster", "init-ca", ca_arg], 1, "is there already");
     assert_eq!(fs::read(out.join("node.key")).unwrap(), before);
+}
+
+/// Opens a lane between nodes with these credentials, over QUIC on loopback.
+async fn lane(from: &Credentials, to: &Credentials) -> Result<(), OpenError> {
+    let env = env::real::node_env(&env::real::RealConfig { disk_threads: 1, compute_threads: 1 });
+    let local = |node: &NodeName| {
+        let (node, incarnation) = (node.clone(), Incarnation(1));
+        let hello = Hello { node, incarnation, minor: MINOR, features: 0 };
+        LocalNode::new(env.clone(), hello, Directory::default())
+    };
+    let bind = |credentials: &Credentials| {
+        let at = "127.0.0.1:0".parse().unwrap();
+        Arc::new(QuicTransport::bind(credentials, &ControlTuning::default(), at).unwrap())
+    };
+    let (a, b) = (bind(from), bind(to));
+    let at = b.local_addr();
+    let _serving = Lanes::new(env.clone(), local(to.node())).serve(b);
+    let (lane, _running) = local(from.node()).dial(&*a, to.node(), at).await?;
+    assert_eq!(lane.peer(), to.node());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nodes_of_one_authority_open_lanes_and_those_of_two_do_not() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = |name: &str| temporary.path().join(name).to_str().unwrap().to_owned();
+    let issue = |node: &str, ca: &str| {
+        let out = path(&format!("{ca}-{node}"));
+        works(&["cluster", "issue", node, "--ca", &path(ca), "--out", &out]);
+        credentials(Path::new(&out)).unwrap()
+    };
+    works(&["cluster", "init-ca", &path("one")]);
+    works(&["cluster", "init-ca", &path("two")]);
+    let (a, b, stranger) = (issue("a", "one"), issue("b", "one"), issue("b", "two"));
+    assert_eq!(lane(&a, &b).await, Ok(()));
+    assert_eq!(lane(&a, &stranger).await, Err(OpenError::Certificate));
+    assert_eq!(lane(&stranger, &a).await, Err(OpenError::Certificate));
 }
 
 #[test]

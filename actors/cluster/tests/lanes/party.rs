@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cluster::lane::{
-    Delivery, Directory, Exposed, Exposure, Hello, Key, Lane, LaneEnd, LaneError, LocalNode, MINOR,
-    OpenError, Transport,
+    Delivery, Directory, Exposed, Exposure, FRAME_LEN_MAX, Hello, Key, Lane, LaneEnd, LaneError,
+    LocalNode, MINOR, OpenError, Transport,
 };
 use cluster::ownership::{Epoch, Incarnation};
 use control::{NodeName, TorrentId};
@@ -197,7 +197,9 @@ impl Exposed for Actor {
             COMMAND => self.obey(delivery),
             ZEROS => {
                 let length = u32::from_be_bytes(delivery.body[..].try_into().unwrap());
-                let _ = delivery.reply.unwrap().send(&vec![0; length as usize]);
+                // Not made anew each time: some cases ask tens of thousands of times.
+                static LONGEST: [u8; FRAME_LEN_MAX] = [0; FRAME_LEN_MAX];
+                let _ = delivery.reply.unwrap().send(&LONGEST[..length as usize]);
             }
             _ => {
                 if let Some(reply) = delivery.reply {

@@ -11,14 +11,14 @@ use cluster::lane::quic::{
     BulkThreads, BulkTuning, ControlTuning, Credentials, CredentialsError, QuicBulk, QuicTransport,
 };
 use cluster::lane::{
-    Connection, IDLE_TIMEOUT, Incoming, LaneEnd, LaneError, Link, LocalNode, OpenError, Refusal,
-    Transport,
+    Connection, IDLE_TIMEOUT, Incoming, LaneEnd, LaneError, Lanes, Link, LocalNode, OpenError,
+    Refusal, Transport,
 };
 use control::NodeName;
 use env::NodeEnv;
 use env::real::{RealConfig, node_env};
 use quinn::crypto::rustls::QuicClientConfig;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::bulk::{Ends, both_ways, refusals, send};
@@ -258,6 +258,36 @@ fn credentials_say_what_is_wrong_with_them_and_no_secret() {
     assert_eq!(error(&authority, &certificate, &other), CredentialsError::Mismatch);
     let (nameless, key) = authorities.issue(true, &["Node.example"]);
     assert_eq!(error(&authority, &nameless, &key), CredentialsError::NoName);
+}
+
+#[tokio::test]
+async fn a_later_name_in_a_certificate_and_one_that_ran_out_are_refused() {
+    let (authorities, env) = (Authorities::new(), real());
+    let long_ago = rcgen::date_time_ymd(2020, 1, 1);
+    let later: fn(&mut CertificateParams) = |params| {
+        params.subject_alt_names.insert(0, SanType::DnsName("x".try_into().unwrap()));
+    };
+    let over = move |params: &mut CertificateParams| params.not_after = long_ago;
+    type Change<'a> = &'a dyn Fn(&mut CertificateParams);
+    let changes: [(Change<'_>, OpenError); 2] =
+        [(&later, OpenError::WrongName), (&over, OpenError::Certificate)];
+    for (change, refused) in changes {
+        let mut params = CertificateParams::new(["b".to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let issuer = authorities.of(true);
+        let certificate = params.signed_by(&key, issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        let credentials =
+            Credentials::from_pem(issuer.pem().as_bytes(), certificate.as_bytes(), key.as_bytes());
+        let b = QuicTransport::bind(&credentials.unwrap(), &patient(), loopback()).unwrap();
+        let at = b.local_addr();
+        let served = LocalNode::new(env.clone(), Shows::node("b").hello(), Default::default());
+        let _serving = Lanes::new(env.clone(), served).serve(Arc::new(b));
+        let local = LocalNode::new(env.clone(), Shows::node("a").hello(), Default::default());
+        let a = transport(&authorities, &Shows::node("a"));
+        assert_eq!(local.dial(&*a, &node("b"), at).await.unwrap_err(), refused);
+    }
 }
 
 /// Two ends of a bulk connection; the transports and threads live as long.
