@@ -71,6 +71,12 @@ impl Lanes {
         self.lock().lanes.values().map(|entry| entry.lane.clone()).collect()
     }
 
+    /// As [`Lanes::all`], each with a number that no other lane of this table has or had.
+    #[must_use]
+    pub fn numbered(&self) -> Vec<(u64, Lane)> {
+        self.lock().lanes.values().map(|entry| (entry.number, entry.lane.clone())).collect()
+    }
+
     /// Tells of every change: its value counts them.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

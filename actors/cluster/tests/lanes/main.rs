@@ -10,6 +10,7 @@
 
 mod bulk;
 mod kept;
+mod membership;
 mod party;
 mod quic;
 mod suite;
