@@ -228,10 +228,12 @@ async fn a_call_to_a_node_that_falls_silent_ends_after_the_idle_timeout() {
 async fn nobody_at_an_address_is_told_in_time() {
     let authorities = Authorities::new();
     let env = real();
-    let transport = transport(&authorities, &Shows::node("a"));
+    let credentials = authorities.credentials(true, "a");
+    let transport = QuicTransport::bind(&credentials, &ControlTuning::default(), loopback());
+    let transport = transport.unwrap();
     let local = LocalNode::new(env, Shows::node("a").hello(), Default::default());
     // Port 9 discards, if anybody listens there at all.
-    let error = local.dial(&*transport, &node("b"), "127.0.0.1:9".parse().unwrap()).await;
+    let error = local.dial(&transport, &node("b"), "127.0.0.1:9".parse().unwrap()).await;
     assert_eq!(error.unwrap_err(), OpenError::Timeout);
     assert_eq!(local.metrics().timeout, 1);
 }
