@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use cluster::lane::bulk::{BulkHeader, BulkLink, BulkTransport};
+use cluster::lane::quic::tuning::MTU;
 use cluster::lane::quic::{BulkTuning, QuicBulk};
 use cluster::ownership::Epoch;
 use control::TorrentId;
@@ -22,12 +23,28 @@ const PIECE_LEN: usize = 1 << 20;
 const PART_LEN: usize = 256 * 1024;
 const TOTAL: usize = 1 << 30;
 
+/// As by default, but for the size of datagrams, and what is in flight where the second argument says it in KiB.
+fn tuning(mtu: u16) -> BulkTuning {
+    let mut tuning = BulkTuning { mtu, ..BulkTuning::default() };
+    if let Some(kib) = std::env::args().nth(2).and_then(|it| it.parse::<u32>().ok()) {
+        tuning.in_flight = kib * 1024;
+    }
+    tuning
+}
+
 fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// Sends pieces until told to stop, or all: how many bytes.
+/// Sends pieces until told to stop, or all: how many bytes. Four go at once, so that nobody waits for the last
+/// acknowledgement of a piece.
 async fn send(link: &dyn BulkLink, total: usize, stop: &AtomicBool) -> usize {
+    let part = || send_in_order(link, total / 4, stop);
+    let (a, b, c, d) = tokio::join!(part(), part(), part(), part());
+    a + b + c + d
+}
+
+async fn send_in_order(link: &dyn BulkLink, total: usize, stop: &AtomicBool) -> usize {
     let part = Bytes::from(vec![5; PART_LEN]);
     let (mut sent, mut piece) = (0, 0);
     while sent < total && !stop.load(Ordering::Relaxed) {
@@ -84,18 +101,17 @@ pub(crate) fn keep_moving(
     b: &Node,
     stop: Arc<AtomicBool>,
 ) -> Task<usize> {
-    let (sending, link, task) = connect(authority, a, b, &BulkTuning::default());
+    let (sending, link, task) = connect(authority, a, b, &tuning(MTU));
     let _inside = a.runtime.enter();
     a.env.spawn("bulk", async move {
-        let sent = send(&*link, usize::MAX, &stop).await;
+        let sent = send(&*link, usize::MAX / 4, &stop).await;
         drop((sending, task));
         sent
     })
 }
 
 fn quic(authority: &Authority, a: &Node, b: &Node, mtu: u16) -> f64 {
-    let tuning = BulkTuning { mtu, ..BulkTuning::default() };
-    let (_sending, link, _task) = connect(authority, a, b, &tuning);
+    let (_sending, link, _task) = connect(authority, a, b, &tuning(mtu));
     let task = {
         let _inside = a.runtime.enter();
         a.env.spawn("bulk", async move {

@@ -1,6 +1,7 @@
 //! What lanes cost: calls, casts, calls beside bulk, and bulk beside TCP with TLS, all in one run.
 //!
-//! `cargo run --release -p cluster --example lane_load [SECONDS]`: each part takes about so many seconds (2). Both
+//! `cargo run --release -p cluster --example lane_load [SECONDS [KIB]]`: each part takes about so many seconds (2);
+//! KIB is what bulk takes to be in flight. Both
 //! ends are in this process, each on a runtime of its own, and speak over loopback; CPU is that of both. Wall times
 //! hold for an idle machine only; load is printed first.
 #![allow(
