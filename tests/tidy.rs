@@ -244,6 +244,14 @@ fn ractor_has_no_cluster_and_no_async_trait() {
 }
 
 #[test]
+fn cryptography_is_ring_alone() {
+    // A second provider makes rustls refuse to choose, at run time.
+    let nodes = list(&metadata()["resolve"]["nodes"]).map(|node| text(&node["id"]));
+    let wrong = nodes.filter(|id| id.contains("#aws-lc"));
+    assert_none("cryptography is ring's", wrong.map(str::to_owned));
+}
+
+#[test]
 fn licences_of_dependencies_are_permissive() {
     let mut breaches = Vec::new();
     for package in list(&metadata()["packages"]) {

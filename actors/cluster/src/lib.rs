@@ -1,8 +1,11 @@
-//! Many nodes as one client: who owns which torrent, and where it is placed.
+//! Many nodes as one client: the lanes between them, who they are, who owns which torrent, and where it is placed.
 //!
-//! Pure so far: rows, rules and ranks are values, and time is an argument. Reading order: [`ownership`]
-//! (whose effects count) → [`placement`] (who should own what) → [`keeper`] (what a node does about it).
+//! Reading order: [`ownership`] (whose effects count) → [`placement`] (who should own what) → [`keeper`] (what a node
+//! does about it) → [`lane`] (how nodes speak to each other) → [`membership`] (who they are). The first three are pure:
+//! rows, rules and ranks are values, and time is an argument.
 
 pub mod keeper;
+pub mod lane;
+pub mod membership;
 pub mod ownership;
 pub mod placement;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use cluster_config::NodeName;
 
 pub(crate) use events::{Beginning, EventsCommand, SendFlags, TailFlags, TopicsCommand};
 
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     /// Show records of the event log as they come, or append one
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Make the certificates by which the nodes of a cluster know each other
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Run swarm simulations: deterministic, under faults, by seed (`simulate --help` says more)
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Simulate(SimulateFlags),
@@ -285,6 +289,42 @@ pub(crate) enum ConfigCommand {
     },
 }
 
+/// What to do about certificates.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Make the authority of a new cluster: ca.pem for all nodes, ca.key to be kept
+    InitCa {
+        /// The directory to write to; it is made if it is not there
+        dir: PathBuf,
+    },
+    /// Make a node's certificate and key: node.pem, node.key, and a copy of ca.pem
+    Issue(IssueFlags),
+}
+
+/// Flags of `cluster issue`.
+#[derive(Debug, Args)]
+pub(crate) struct IssueFlags {
+    /// The node's name
+    #[arg(value_parser = node_name)]
+    pub(crate) node: NodeName,
+    /// The directory that `init-ca` wrote to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ca: PathBuf,
+    /// The directory to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// For how many days the certificate holds
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: u16,
+    /// A host name or IP address that the certificate names, too
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<String>,
+}
+
+fn node_name(text: &str) -> Result<NodeName, String> {
+    NodeName::try_from(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -310,6 +350,9 @@ mod tests {
             "torrentedge topics apply --config f.toml".to_owned(),
             "torrentedge events tail --topic t --type added --from 7 --json".to_owned(),
             "torrentedge events send --topic t --key k --header a=b=c {}".to_owned(),
+            "torrentedge cluster init-ca ca".to_owned(),
+            "torrentedge cluster issue node-1 --ca ca --out node-1 --days 30 --address ::1"
+                .to_owned(),
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
         }

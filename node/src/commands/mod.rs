@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod bencode_check;
+mod cluster;
 mod config;
 mod create;
 mod events;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&command),
         Command::Topics(command) => topics::run(&global, &command, &screen),
         Command::Events(command) => events::run(&global, &command, &screen),
+        Command::Cluster(command) => cluster::run(&command),
         Command::Simulate(flags) => simulate::run(&flags),
         Command::Download(flags) => transfer::download(&global, &flags, &screen),
         Command::Seed(flags) => transfer::seed(&global, &flags, &screen),
