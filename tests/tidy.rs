@@ -25,7 +25,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("cluster-config", &[]),
     ("control", &["bittorrent", "cluster-config"]),
     ("env", &["bittorrent", "cluster-config"]),
-    ("cluster", &["bittorrent", "control", "cluster-config", "env"]),
+    ("cluster", &["bittorrent", "control", "cluster-config", "env", "store"]),
     ("sqlite-file", &[]),
     ("event-log", &["control", "cluster-config", "env", "sqlite-file"]),
     ("store", &["control", "cluster-config", "env", "sqlite-file"]),

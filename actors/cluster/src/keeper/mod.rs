@@ -139,6 +139,8 @@ pub enum Act {
     Freeze,
     /// Go on.
     Thaw,
+    /// This life is over, with all lanes that speak for it; another one begins.
+    End,
 }
 
 impl Keeper {
@@ -161,6 +163,19 @@ impl Keeper {
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         self.life.as_ref().map(|life| &life.holder)
+    }
+
+    /// What this life owns, and in which epochs.
+    #[must_use]
+    pub fn owned(&self) -> &BTreeMap<TorrentId, Epoch> {
+        static NOTHING: BTreeMap<TorrentId, Epoch> = BTreeMap::new();
+        self.life.as_ref().map_or(&NOTHING, |life| &life.owned)
+    }
+
+    /// Until when effects may go out, unless the lease is renewed before.
+    #[must_use]
+    pub fn safe_until(&self) -> Time {
+        self.life.as_ref().map_or(Time::ZERO, |life| life.lease.safe_until())
     }
 
     /// Whether an effect of this torrent may go out now, and with which epoch. To be asked before each: the node may
@@ -364,6 +379,7 @@ impl Keeper {
                 }
                 Step::Restart => {
                     acts.extend(life.owned.keys().copied().map(Act::Drop));
+                    acts.push(Act::End);
                     self.life = None;
                     self.begin_at = now;
                 }

@@ -170,6 +170,11 @@ impl World {
             }
             Act::Freeze => self.nodes[node].frozen = true,
             Act::Thaw => self.nodes[node].frozen = false,
+            Act::End => {
+                for other in 0..self.nodes.len() {
+                    self.disconnect_now(node, other);
+                }
+            }
         }
     }
 
@@ -191,6 +196,15 @@ impl World {
             };
             let late = self.chance.random_range(0..300);
             self.push(IDLE_MS + late, Event::LaneDown(one, self.nodes[one].process, other, life));
+        }
+    }
+
+    /// A life closes its lanes: others see it at once.
+    fn disconnect_now(&mut self, ended: usize, other: usize) {
+        if self.reaches(ended, other)
+            && let Some(row) = self.rows.get(&name(ended)).map(|(row, _)| row.holder.incarnation.0)
+        {
+            self.push(3, Event::LaneDown(other, self.nodes[other].process, ended, row));
         }
     }
 

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
 use control::NodeName;
 use env::{NodeEnv, Task};
 use rand::rngs::SmallRng;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tracing::{debug, info};
 
 use super::pump::Running;
@@ -31,13 +31,39 @@ pub struct Lanes {
     env: NodeEnv,
     local: LocalNode,
     table: Arc<Mutex<Table>>,
-    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
     lanes: BTreeMap<NodeName, Entry>,
+    changes: u64,
+    /// Who is told of changes, in the order in which they asked: a `watch` would wake them in an order by chance,
+    /// which no simulation could replay.
+    told: Vec<Weak<Notify>>,
+}
+
+/// Tells one who asked of changes of the table.
+#[derive(Debug)]
+pub struct Changes {
+    notify: Arc<Notify>,
+}
+
+impl Changes {
+    /// Waits for a change since this was asked last; several are told as one.
+    pub async fn changed(&mut self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Table {
+    fn changed(&mut self) {
+        self.changes += 1;
+        self.told.retain(|told| {
+            let told = told.upgrade();
+            told.inspect(|told| told.notify_one()).is_some()
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -52,7 +78,7 @@ impl Lanes {
     /// A table without lanes.
     #[must_use]
     pub fn new(env: NodeEnv, local: LocalNode) -> Self {
-        Self { env, local, table: Arc::default(), changes: watch::Sender::new(0) }
+        Self { env, local, table: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -77,10 +103,18 @@ impl Lanes {
         self.lock().lanes.values().map(|entry| (entry.number, entry.lane.clone())).collect()
     }
 
-    /// Tells of every change: its value counts them.
+    /// Tells of every change from now on.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub fn changes(&self) -> Changes {
+        let notify = Arc::<Notify>::default();
+        self.lock().told.push(Arc::downgrade(&notify));
+        Changes { notify }
+    }
+
+    /// How many changes there were.
+    #[must_use]
+    pub fn change_count(&self) -> u64 {
+        self.lock().changes
     }
 
     /// Keeps a lane to a node: dials it whenever there is none, in whichever way the one before came about. Ends with
@@ -92,8 +126,9 @@ impl Lanes {
             let mut redial = Redial::default();
             let mut changes = lanes.changes();
             loop {
-                // The sender is in `lanes`, so the wait cannot fail.
-                let _ = changes.wait_for(|_| lanes.to(&node).is_none()).await;
+                while lanes.to(&node).is_some() {
+                    changes.changed().await;
+                }
                 lanes.dial_once(&*transport, &node, at, &mut redial).await;
                 lanes.rest(&mut redial, &mut rng).await;
             }
@@ -178,9 +213,9 @@ impl Lanes {
         table.next += 1;
         let number = table.next;
         let before = table.lanes.insert(node, Entry { number, lane, _holds: holds });
+        table.changed();
         drop(table);
         drop(before);
-        self.changes.send_modify(|changes| *changes += 1);
         Some((number, replaced))
     }
 }
@@ -196,11 +231,11 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let mut table = self.lanes.lock();
         let stands = table.lanes.get(self.node).map(|entry| entry.number);
-        let removed =
-            if stands == Some(self.number) { table.lanes.remove(self.node) } else { None };
-        drop(table);
-        if removed.is_some() {
-            self.lanes.changes.send_modify(|changes| *changes += 1);
+        if stands == Some(self.number) {
+            let removed = table.lanes.remove(self.node);
+            table.changed();
+            drop(table);
+            drop(removed);
         }
     }
 }

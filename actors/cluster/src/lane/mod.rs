@@ -47,7 +47,7 @@ pub use directory::{Delivery, Directory, Down, DownReason, Exposed, Exposure};
 pub use error::LaneError;
 pub use frame::{FRAME_LEN_MAX, FrameError, Head, Key, Kind};
 pub use hello::{Agreed, HELLO_LEN_MAX, Hello, MINOR, Refusal};
-pub use lanes::{LANES_MAX, Lanes};
+pub use lanes::{Changes, LANES_MAX, Lanes};
 pub use metrics::{LaneMetrics, Refused};
 pub use open::{LocalNode, OPEN_WITHIN};
 pub use outgoing::Reply;

@@ -155,7 +155,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 Some(delivery) = told.recv() => self.on_told(delivery),
-                Ok(()) = changes.changed() => self.on_lanes(),
+                () = changes.changed() => self.on_lanes(),
                 Ok(()) = says.changed() => self.on_stay(says.borrow_and_update().stay),
                 () = &mut look => {
                     self.on_figures(says.borrow().figures);

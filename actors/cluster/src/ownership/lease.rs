@@ -81,6 +81,12 @@ impl Lease {
         self.state == State::Safe && now < self.safe_until
     }
 
+    /// Until when the node may act, as far as the last renewal goes; the beginning of time once it may not.
+    #[must_use]
+    pub fn safe_until(&self) -> Time {
+        if self.state == State::Safe { self.safe_until } else { Time::ZERO }
+    }
+
     /// When something is due; never, once this life is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Time {

@@ -13,5 +13,6 @@ mod kept;
 mod membership;
 mod party;
 mod quic;
+mod steward;
 mod suite;
 mod twin;
