@@ -44,7 +44,7 @@ fn count(document: &Document, field: &str) -> Result<u64, StoreError> {
     Ok(integer(document, field)?.cast_unsigned())
 }
 
-fn text(document: &Document, field: &str) -> Result<String, StoreError> {
+pub(crate) fn text(document: &Document, field: &str) -> Result<String, StoreError> {
     document.get_str(field).map(str::to_owned).map_err(|_| corrupt(field))
 }
 

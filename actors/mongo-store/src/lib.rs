@@ -2,7 +2,7 @@
 //!
 //! [`MongoStore`] implements `store`'s traits and passes their suite. Reading order: `schema` (collections and
 //! indexes) → `document` (a record as a document) → `torrents` (reading) → `write` (many changes or none) →
-//! `ownership` (lives and owners). All that is written is acknowledged by a majority and journaled: what was
+//! `outbox` (facts that wait) → `ownership` (lives and owners). All that is written is acknowledged by a majority and journaled: what was
 //! acknowledged outlives any one server.
 //!
 //! Only operations of MongoDB 4.4 are used, and none that the server of the tests does otherwise: times are taken
@@ -11,6 +11,7 @@
 
 mod document;
 mod error;
+mod outbox;
 mod ownership;
 mod schema;
 mod torrents;
@@ -44,6 +45,7 @@ pub struct MongoStore {
     checkpoints: Collection<Document>,
     nodes: Collection<Document>,
     meta: Collection<Document>,
+    outbox: Collection<Document>,
     /// Whose values [`store::TorrentStore::meta`] gives: a database has those of all nodes.
     node: NodeName,
     env: NodeEnv,
@@ -101,6 +103,7 @@ impl MongoStore {
             checkpoints: database.collection("checkpoints"),
             nodes: database.collection("nodes"),
             meta: database.collection("meta"),
+            outbox: database.collection("outbox"),
             client,
             node,
             env,

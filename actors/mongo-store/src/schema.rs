@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `torrents` | torrent id (20 bytes) | the record; `epoch`, `owner {node, incarnation}`; `touched`, counted up by each write that stands on the torrent |
 //! | `sources`, `checkpoints` | torrent id | one large value each |
+//! | `outbox` | torrent id, epoch, number (36 bytes) | a fact that waits to be told |
 //! | `nodes` | name | incarnation, state, `leaseUntil`, `seen`, what the node told of itself |
 //! | `meta` | `{node, key}`, or `schema`, `clock` | values of a node; the version; the server's time |
 

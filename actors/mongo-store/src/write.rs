@@ -15,6 +15,7 @@ use store::{Change, StoreError, TorrentRecord, TorrentSource};
 
 use crate::document::{added, binary, fields, id, owner_row, signed, source_fields};
 use crate::error::{is_duplicate, refused};
+use crate::outbox::tellings;
 use crate::{MongoStore, durable};
 
 /// The first pause before a transaction that met another begins again; each further one is twice as long, less up to a half by chance.
@@ -25,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 const COMMAND_LEN_MAX: usize = 16 << 20;
 
 /// Why a transaction did not go through.
-enum Undone {
+pub(crate) enum Undone {
     /// It met another, or the primary changed: again.
     Transient,
     /// For good.
@@ -100,14 +101,16 @@ impl MongoStore {
     ) -> Result<(), Undone> {
         let mut rest = changes;
         while let Some(first) = rest.first() {
-            let adds = additions(rest);
-            if adds.is_empty() {
-                self.make(session, first).await?;
-                rest = rest.get(1..).unwrap_or_default();
-            } else {
+            let (adds, facts) = (additions(rest), tellings(rest));
+            let made = adds.len().max(facts.len()).max(1);
+            if !adds.is_empty() {
                 self.add(session, &adds).await?;
-                rest = rest.get(adds.len()..).unwrap_or_default();
+            } else if !facts.is_empty() {
+                self.tell(session, &facts).await?;
+            } else {
+                self.make(session, first).await?;
             }
+            rest = rest.get(made..).unwrap_or_default();
         }
         Ok(())
     }
@@ -167,6 +170,8 @@ impl MongoStore {
                 self.checkpoints.delete_one(filter).session(session).await?;
                 Ok(())
             }
+            Change::Tell(fact) => self.tell(session, &[fact]).await,
+            Change::Told(torrent, last) => self.told(session, *torrent, *last).await,
             Change::Fence(torrent, epoch) => self.pass(session, *torrent, *epoch).await,
             Change::SetMeta(key, Some(value)) => {
                 let set = doc! { "$set": { "value": binary(value) } };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use control::{Epoch, TorrentId, TorrentSettings};
 
 use crate::error::StoreError;
+use crate::outbox::{FACT_LEN_MAX, FACT_TOPIC_LEN_MAX, Fact, Place};
 use crate::record::{TorrentRecord, TorrentSource};
 
 /// The longest source of a torrent, in bytes: a metainfo of 10 MB with what is put around an info
@@ -40,6 +41,10 @@ pub enum Change {
     /// is another, `NotFound` if there is no such torrent. Each write of a torrent's owner begins with one, so that
     /// nothing is kept of an owner that is one no more.
     Fence(TorrentId, Epoch),
+    /// A fact waits to be told; if it waits already it is replaced. `Full` if too many of the torrent wait.
+    Tell(Fact),
+    /// The facts of a torrent up to this one were told, and wait no more.
+    Told(TorrentId, Place),
     /// A value of the node itself is set, or unset.
     SetMeta(String, Option<Bytes>),
 }
@@ -73,7 +78,13 @@ impl Change {
             Self::SetCheckpoint(_, data) => {
                 check_len("a checkpoint", data.len(), CHECKPOINT_LEN_MAX)
             }
-            Self::Remove(_) | Self::Fence(..) => Ok(()),
+            Self::Tell(fact) => {
+                check_len("a topic", fact.topic.len(), FACT_TOPIC_LEN_MAX)?;
+                check_len("a fact", fact.record.len(), FACT_LEN_MAX)?;
+                check_count(fact.place.epoch.0)?;
+                check_count(fact.place.seq)
+            }
+            Self::Remove(_) | Self::Fence(..) | Self::Told(..) => Ok(()),
             Self::SetMeta(key, value) => {
                 check_len("a key", key.len(), META_LEN_MAX)?;
                 check_len("a value", value.as_ref().map_or(0, Bytes::len), META_LEN_MAX)
@@ -87,7 +98,8 @@ impl Change {
             Self::Add(_, source) | Self::SetSource(_, source) => source.len(),
             Self::SetCheckpoint(_, data) => data.len(),
             Self::SetMeta(_, value) => value.as_ref().map_or(0, Bytes::len),
-            Self::Update(_) | Self::Remove(_) | Self::Fence(..) => 0,
+            Self::Tell(fact) => fact.topic.len() + fact.record.len(),
+            Self::Update(_) | Self::Remove(_) | Self::Fence(..) | Self::Told(..) => 0,
         }
     }
 }
@@ -107,8 +119,12 @@ fn check_record(record: &TorrentRecord) -> Result<(), StoreError> {
         record.seeded_s,
         record.completed_ms.unwrap_or(0),
     ];
-    // Databases have signed numbers.
-    if counts.iter().any(|count| i64::try_from(*count).is_err()) {
+    counts.into_iter().try_for_each(check_count)
+}
+
+/// Databases have signed numbers.
+fn check_count(count: u64) -> Result<(), StoreError> {
+    if i64::try_from(count).is_err() {
         return Err(StoreError::Invalid("a number above 2^63".to_owned()));
     }
     Ok(())

@@ -8,6 +8,8 @@
 //! [`OwnershipStore`] is what a cluster agrees by: rows of nodes and of owners, changed by compare-and-set. An
 //! owner's writes carry a [`Change::Fence`], so that nothing of a former owner is kept.
 //!
+//! [`Outbox`] is what waits to be told to the event log, written with the state that it tells.
+//!
 //! [`MemoryStore`] serves tests and simulations, and can be told to fail or stall. [`SqliteStore`]
 //! serves one machine. Both pass the one suite in `conformance`, as any further one has to. The
 //! persistence actor, which coalesces and retries the writes of many torrents, will stand here too.
@@ -20,6 +22,7 @@ mod change;
 pub mod conformance;
 mod error;
 mod memory;
+mod outbox;
 mod ownership;
 mod record;
 mod sqlite;
@@ -33,6 +36,7 @@ pub use change::{
 };
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use outbox::{FACT_LEN_MAX, FACT_TOPIC_LEN_MAX, FACTS_MAX, Fact, Outbox, Place};
 pub use ownership::{
     ADDRESS_LEN_MAX, Assignment, Begin, NODES_MAX, NodeEntry, NodeInfo, OwnershipStore, Renewal,
     Verdict, lease_ms,

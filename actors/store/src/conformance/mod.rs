@@ -7,6 +7,7 @@
     reason = "this is test code that other crates' tests call: a panic is how it fails"
 )]
 
+mod outbox;
 mod ownership;
 
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use control::{FilePriority, InfoHash, InfoHashV2, SeedGoals, TorrentId};
 
 use crate::change::{CHECKPOINT_LEN_MAX, META_LEN_MAX, SOURCE_LEN_MAX};
 use crate::{
-    Change, Desired, OwnershipStore, PAGE_LEN_MAX, StoreError, TorrentRecord, TorrentSource,
-    TorrentStore,
+    Change, Desired, Outbox, OwnershipStore, PAGE_LEN_MAX, StoreError, TorrentRecord,
+    TorrentSource, TorrentStore,
 };
 
 /// Checks all that is promised, on stores that `fresh` makes, each empty.
-pub async fn check<S: TorrentStore + OwnershipStore + 'static>(fresh: impl AsyncFn() -> Arc<S>) {
+pub async fn check<S: TorrentStore + OwnershipStore + Outbox + 'static>(
+    fresh: impl AsyncFn() -> Arc<S>,
+) {
     adds_and_gives_back(&*fresh().await).await;
     refuses_what_is_there_and_what_is_not(&*fresh().await).await;
     keeps_all_of_a_write_or_nothing(&*fresh().await).await;
@@ -32,7 +35,8 @@ pub async fn check<S: TorrentStore + OwnershipStore + 'static>(fresh: impl Async
     refuses_what_is_too_large(&*fresh().await).await;
     takes_writes_from_many_at_once(fresh().await).await;
     refuses_when_closed(&*fresh().await).await;
-    ownership::check(fresh).await;
+    ownership::check(&fresh).await;
+    outbox::check(fresh).await;
 }
 
 fn id(n: u8) -> TorrentId {

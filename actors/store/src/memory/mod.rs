@@ -1,5 +1,6 @@
 //! A store in memory: for tests and simulations, and for a node that is to keep nothing.
 
+mod outbox;
 mod ownership;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::change::Change;
 use crate::error::StoreError;
+use crate::outbox::{Fact, Place};
 use crate::ownership::NodeEntry;
 use crate::record::{PageKey, TorrentRecord, TorrentSource};
 use crate::{PAGE_LEN_MAX, TorrentStore};
@@ -59,6 +61,7 @@ struct Kept {
     order: BTreeSet<PageKey>,
     meta: BTreeMap<String, Bytes>,
     nodes: BTreeMap<NodeName, NodeEntry>,
+    facts: BTreeMap<TorrentId, BTreeMap<Place, Fact>>,
 }
 
 #[derive(Debug, Clone)]
@@ -199,6 +202,8 @@ impl Kept {
                 }
                 Ok(Undo::Nothing)
             }
+            Change::Tell(fact) => self.tell(fact),
+            Change::Told(torrent, last) => Ok(self.told(torrent, last)),
             Change::SetMeta(key, value) => {
                 let before = match value {
                     Some(value) => self.meta.insert(key.clone(), value),
@@ -219,6 +224,8 @@ impl Kept {
     fn undo(&mut self, undo: Undo) {
         match undo {
             Undo::Nothing => {}
+            Undo::Fact(torrent, place, before) => self.untell(torrent, place, before),
+            Undo::Facts(torrent, before) => drop(self.facts.insert(torrent, before)),
             Undo::Torrent(id, before) => {
                 if let Some(entry) = self.torrents.remove(&id) {
                     self.order.remove(&entry.record.page_key());
@@ -241,6 +248,8 @@ impl Kept {
 /// What was there before a change.
 enum Undo {
     Nothing,
+    Fact(TorrentId, Place, Option<Fact>),
+    Facts(TorrentId, BTreeMap<Place, Fact>),
     Torrent(TorrentId, Option<Box<Entry>>),
     Meta(String, Option<Bytes>),
 }

@@ -3,6 +3,7 @@
 //! Records, sources and checkpoints are tables of their own, so that a list reads none of the large
 //! values. What the file promises (durability, group commit) is told in [`sqlite_file`].
 
+mod outbox;
 mod ownership;
 mod rows;
 
@@ -22,7 +23,11 @@ use crate::{PAGE_LEN_MAX, TorrentStore};
 /// `TEst`: the store of TorrentEdge.
 const SCHEMA: Schema = Schema {
     application_id: 0x5445_7374,
-    migrations: &[include_str!("schema.sql"), include_str!("ownership.sql")],
+    migrations: &[
+        include_str!("schema.sql"),
+        include_str!("ownership.sql"),
+        include_str!("outbox.sql"),
+    ],
 };
 
 /// About what a record takes in memory while it waits to be written, in bytes.

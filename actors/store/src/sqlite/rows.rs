@@ -4,6 +4,7 @@ use bytes::Bytes;
 use control::{InfoHash, InfoHashV2, TorrentId};
 use sqlite_file::rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
+use super::outbox;
 use super::ownership::ownership;
 use crate::change::{Change, settings_from_json, settings_to_json};
 use crate::error::StoreError;
@@ -75,6 +76,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> Result<(), Stor
             }
             Ok(())
         }
+        Change::Tell(fact) => outbox::tell(connection, fact),
+        Change::Told(torrent, last) => outbox::told(connection, *torrent, *last),
         Change::SetMeta(key, Some(value)) => {
             let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)";
             execute(connection, sql, &[key, &value.as_ref()]).map(drop)

@@ -64,12 +64,13 @@ async fn a_damaged_or_newer_file_is_refused() {
         migrations: &[
             include_str!("schema.sql"),
             include_str!("ownership.sql"),
+            include_str!("outbox.sql"),
             "CREATE TABLE later(x)",
         ],
     };
     drop(Database::open(&path, &newer).unwrap());
     let error = SqliteStore::open(&path).unwrap_err();
-    assert_eq!(error, StoreError::NewerSchema { found: 3, known: 2 });
+    assert_eq!(error, StoreError::NewerSchema { found: 4, known: 3 });
     std::fs::write(&path, [7; 8192]).unwrap();
     assert!(matches!(SqliteStore::open(&path), Err(StoreError::Corrupt(_))));
 }
