@@ -14,11 +14,13 @@ use control::{Epoch, Holder, Incarnation, NodeName, TorrentId};
 use env::{NodeEnv, Task};
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
-use store::{Assignment, Begin, NodeInfo, OwnershipStore, PAGE_LEN_MAX, Renewal, StoreError};
+use store::{
+    Assignment, Begin, NodeInfo, OwnershipStore, PAGE_LEN_MAX, Renewal, StoreError, Verdict,
+};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::keeper::{Act, Ask, Keeper, Member, Told, Verdict};
+use crate::keeper::{Act, Ask, Keeper, Told};
 use crate::lane::frame::{of_body, to_body};
 use crate::lane::{
     Changes, Delivery, Directory, Exposed, Exposure, Hello, Key, LaneError, Lanes, LocalNode,
@@ -144,7 +146,7 @@ impl Steward {
         let Self { shows, env, store, _task } = self;
         drop(_task);
         let Some(holder) = shows.borrow().holder.clone() else { return Ok(()) };
-        let told = store.depose(&holder, store::Verdict::Unreachable);
+        let told = store.depose(&holder, Verdict::Unreachable);
         let late = || Err(StoreError::Unavailable("it has not answered in time".to_owned()));
         env.timeout(STORE_TIME, told).await.unwrap_or_else(late).map(drop)
     }
@@ -295,7 +297,7 @@ impl Actor {
         let info = self.ground.info.clone();
         let work = async move {
             let answer = env.timeout(STORE_TIME, answer(&*store, &holder, &info, &ask)).await;
-            let told = answer.unwrap_or_else(|| unanswered(&ask));
+            let told = answer.unwrap_or_else(|| ask.unanswered());
             // Whoever asked is gone.
             let _ = notes.send(Note::Told(life, told)).await;
         };
@@ -344,7 +346,7 @@ impl Exposed for Inbox {
 async fn answer(store: &dyn OwnershipStore, me: &Holder, info: &NodeInfo, ask: &Ask) -> Told {
     let failed = |error: StoreError| {
         debug!(%error, "the store has no answer");
-        unanswered(ask)
+        ask.unanswered()
     };
     match ask {
         Ask::Begin => match store.begin(&me.node, info, Lease::LENGTH).await {
@@ -360,25 +362,13 @@ async fn answer(store: &dyn OwnershipStore, me: &Holder, info: &NodeInfo, ask: &
             Ok(Renewal::Over) => Told::Renewed(Answer::Refused, 0),
             Err(error) => failed(error),
         },
-        Ask::Nodes => store.nodes().await.map_or_else(failed, |nodes| {
-            let members =
-                nodes.into_iter().map(|node| Member { row: node.row, weight: node.info.weight });
-            Told::Nodes(Some(members.collect()))
-        }),
-        Ask::Depose(Verdict { holder, expired_ms }) => {
-            let verdict = expired_ms
-                .map_or(store::Verdict::Unreachable, |now_ms| store::Verdict::Expired { now_ms });
-            let deposed = store.depose(holder, verdict).await;
-            let by_me = *deposed.as_ref().unwrap_or(&false);
-            if by_me {
-                warn!(node = %holder.node, expired = expired_ms.is_some(), "declared dead");
+        Ask::Nodes => store.nodes().await.map_or_else(failed, |nodes| Told::Nodes(Some(nodes))),
+        Ask::Depose(holder, verdict) => {
+            let deposed = store.depose(holder, *verdict).await;
+            if deposed == Ok(true) {
+                warn!(node = %holder.node, ?verdict, "declared dead");
             }
-            deposed.map_or_else(failed, |done| {
-                Told::Deposed(
-                    Verdict { holder: holder.clone(), expired_ms: *expired_ms },
-                    Some(done),
-                )
-            })
+            deposed.map_or_else(failed, |done| Told::Deposed(Some(done)))
         }
         Ask::Owned { node, after } => {
             let page = store.owned(node.as_ref(), *after, PAGE_LEN_MAX).await;
@@ -392,17 +382,5 @@ async fn answer(store: &dyn OwnershipStore, me: &Holder, info: &NodeInfo, ask: &
             Ok(Assignment::Lost(row)) => Told::Claimed(*torrent, Some(row)),
             Err(error) => failed(error),
         },
-    }
-}
-
-/// What the machine is told where there is no answer.
-fn unanswered(ask: &Ask) -> Told {
-    match ask {
-        Ask::Begin => Told::Begun(None),
-        Ask::Renew => Told::Renewed(Answer::Failed, 0),
-        Ask::Nodes => Told::Nodes(None),
-        Ask::Depose(verdict) => Told::Deposed(verdict.clone(), None),
-        Ask::Owned { .. } => Told::Owned(None),
-        Ask::Claim { torrent, .. } => Told::Claimed(*torrent, None),
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bittorrent::{InfoHash, Time};
 use control::{Epoch, Holder, NodeName, NodeRow, NodeState, TorrentId, TorrentRow};
 use rand::Rng;
+use store::NodeEntry;
 
-use super::{Act, Ask, Keeper, Member};
+use super::{Act, Ask, Keeper};
 use crate::placement::{Candidate, rank};
 
 /// How much later each further candidate claims.
@@ -25,7 +26,7 @@ const NOTED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Claims {
     me: Holder,
-    members: Vec<Member>,
+    nodes: Vec<NodeEntry>,
     /// The store's time, in milliseconds.
     store_ms: u64,
     /// Whose torrents are to be looked for.
@@ -53,7 +54,7 @@ impl Claims {
     pub(super) const fn new(me: Holder) -> Self {
         Self {
             me,
-            members: Vec::new(),
+            nodes: Vec::new(),
             store_ms: 0,
             searches: VecDeque::new(),
             searching: None,
@@ -64,10 +65,10 @@ impl Claims {
     }
 
     /// All nodes, as they were read just now: whose torrents are free is looked up.
-    pub(super) fn members(&mut self, members: Vec<Member>, store_ms: u64, acts: &mut Vec<Act>) {
-        self.members = members;
+    pub(super) fn nodes(&mut self, nodes: Vec<NodeEntry>, store_ms: u64, acts: &mut Vec<Act>) {
+        self.nodes = nodes;
         self.store_ms = store_ms;
-        let rows = self.members.iter().map(|member| &member.row);
+        let rows = self.nodes.iter().map(|node| &node.row);
         let over =
             rows.filter(|row| row.state == NodeState::Dead && !self.empty.contains(&row.holder));
         let names: Vec<NodeName> = over.map(|row| row.holder.node.clone()).collect();
@@ -124,7 +125,7 @@ impl Claims {
             Some(_) => {}
             None => {
                 if page.is_some() && search.is_first_page {
-                    let rows = self.members.iter().map(|member| &member.row);
+                    let rows = self.nodes.iter().map(|node| &node.row);
                     let dead = rows.filter(|row| row.state == NodeState::Dead);
                     let of_node = dead.filter(|row| Some(&row.holder.node) == search.node.as_ref());
                     self.empty.extend(of_node.map(|row| row.holder.clone()));
@@ -150,17 +151,17 @@ impl Claims {
     }
 
     fn row_of(&self, node: &NodeName) -> Option<&NodeRow> {
-        self.members.iter().map(|member| &member.row).find(|row| row.holder.node == *node)
+        self.nodes.iter().map(|node| &node.row).find(|row| row.holder.node == *node)
     }
 
     /// How long this node leaves the torrent to better ones; none if it takes none.
     fn wait(&self, torrent: TorrentId, chance: &mut impl Rng) -> Option<Duration> {
         let lives = |row: &NodeRow| row.state == NodeState::Up && !row.has_expired(self.store_ms);
-        let living = self.members.iter().filter(|member| lives(&member.row));
+        let living = self.nodes.iter().filter(|node| lives(&node.row));
         let candidates: Vec<Candidate> = living
-            .map(|member| Candidate {
-                node: member.row.holder.node.clone(),
-                weight: f64::from(member.weight),
+            .map(|node| Candidate {
+                node: node.row.holder.node.clone(),
+                weight: f64::from(node.info.weight),
                 has_data: false,
                 has_room: true,
                 drains: false,

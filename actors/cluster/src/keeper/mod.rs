@@ -17,6 +17,7 @@ use std::time::Duration;
 use bittorrent::Time;
 use control::{Epoch, Holder, Incarnation, NodeName, NodeRow, TorrentId, TorrentRow};
 use rand::Rng;
+use store::{NodeEntry, Verdict};
 
 use crate::ownership::{Answer, JudgeStep, Lease, Step, Suspicion};
 use claims::Claims;
@@ -47,7 +48,7 @@ struct Life {
     claims: Claims,
     rows: Rows,
     /// Waiting for a renewal of this life's own.
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<(Holder, Verdict)>,
 }
 
 /// Reading the rows of all nodes: one question at a time.
@@ -56,24 +57,6 @@ struct Rows {
     is_asked: bool,
     /// They are to be read again: the judge does not judge on rows from before what it heard.
     is_again: bool,
-}
-
-/// Who is to be declared dead, and by which rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// Whose life.
-    pub holder: Holder,
-    /// The store's time at which its lease had run out; none where the majority cannot reach it.
-    pub expired_ms: Option<u64>,
-}
-
-/// A node's row with what placement needs of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The row.
-    pub row: NodeRow,
-    /// Its share of the torrents.
-    pub weight: u32,
 }
 
 /// What the store is asked.
@@ -86,7 +69,7 @@ pub enum Ask {
     /// All nodes.
     Nodes,
     /// Declare a life over.
-    Depose(Verdict),
+    Depose(Holder, Verdict),
     /// Torrents that some life of this node owns, or that nobody owns, after this one.
     Owned {
         /// Whose.
@@ -111,13 +94,28 @@ pub enum Told {
     /// To [`Ask::Renew`], and the store's time in milliseconds.
     Renewed(Answer, u64),
     /// To [`Ask::Nodes`].
-    Nodes(Option<Vec<Member>>),
+    Nodes(Option<Vec<NodeEntry>>),
     /// To [`Ask::Depose`]: whether it is over by this.
-    Deposed(Verdict, Option<bool>),
+    Deposed(Option<bool>),
     /// To [`Ask::Owned`]: a page, empty at the end.
     Owned(Option<Vec<(TorrentId, TorrentRow)>>),
     /// To [`Ask::Claim`]: the row after it, whoever has it now.
     Claimed(TorrentId, Option<TorrentRow>),
+}
+
+impl Ask {
+    /// What the machine is told where there is no answer.
+    #[must_use]
+    pub const fn unanswered(&self) -> Told {
+        match self {
+            Self::Begin => Told::Begun(None),
+            Self::Renew => Told::Renewed(Answer::Failed, 0),
+            Self::Nodes => Told::Nodes(None),
+            Self::Depose(..) => Told::Deposed(None),
+            Self::Owned { .. } => Told::Owned(None),
+            Self::Claim { torrent, .. } => Told::Claimed(*torrent, None),
+        }
+    }
 }
 
 /// What the node is to do.
@@ -268,8 +266,8 @@ impl Keeper {
         match told {
             Told::Begun(_) => {}
             Told::Renewed(answer, store_ms) => self.renewed(now, answer, store_ms, acts),
-            Told::Nodes(members) => self.nodes(now, members, acts),
-            Told::Deposed(_, done) => {
+            Told::Nodes(nodes) => self.nodes(now, nodes, acts),
+            Told::Deposed(done) => {
                 if done.is_none() {
                     life.retry_judgement(now);
                 }
@@ -336,8 +334,11 @@ impl Keeper {
                 }
                 life.renewed_at = now;
                 let incarnation = life.holder.incarnation;
-                let depose = |verdict| Act::Ask(incarnation, Ask::Depose(verdict));
-                acts.extend(verdicts.into_iter().map(depose));
+                acts.extend(
+                    verdicts.into_iter().map(|(holder, verdict)| {
+                        Act::Ask(incarnation, Ask::Depose(holder, verdict))
+                    }),
+                );
                 life.ask_nodes(acts);
             }
             Answer::Failed if !verdicts.is_empty() => life.retry_judgement(now),
@@ -346,16 +347,15 @@ impl Keeper {
         self.follow(now, steps, acts);
     }
 
-    fn nodes(&mut self, now: Time, members: Option<Vec<Member>>, acts: &mut Vec<Act>) {
+    fn nodes(&mut self, now: Time, nodes: Option<Vec<NodeEntry>>, acts: &mut Vec<Act>) {
         let Some(life) = &mut self.life else { return };
         let is_again = std::mem::take(&mut life.rows).is_again;
         // At the beginning of all times nothing has run out.
         let store_ms = if now < life.lenient_until { 0 } else { life.store_ms };
-        let rows: Option<Vec<NodeRow>> = members
-            .as_ref()
-            .map(|members| members.iter().map(|member| member.row.clone()).collect());
-        if let Some(members) = members {
-            life.claims.members(members, store_ms, acts);
+        let rows: Option<Vec<NodeRow>> =
+            nodes.as_ref().map(|nodes| nodes.iter().map(|node| node.row.clone()).collect());
+        if let Some(nodes) = nodes {
+            life.claims.nodes(nodes, store_ms, acts);
         }
         if is_again {
             life.ask_nodes(acts);
@@ -405,12 +405,7 @@ impl Keeper {
                     life.rows.is_again = life.rows.is_asked;
                     life.ask_nodes(acts);
                 }
-                JudgeStep::DeposeUnreachable(holder) => {
-                    life.depose(now, Verdict { holder, expired_ms: None }, acts);
-                }
-                JudgeStep::DeposeExpired { holder, now_ms } => {
-                    life.depose(now, Verdict { holder, expired_ms: Some(now_ms) }, acts);
-                }
+                JudgeStep::Depose(holder, verdict) => life.depose(now, holder, verdict, acts),
             }
         }
     }
@@ -431,8 +426,8 @@ impl Life {
     }
 
     /// Declares a life over, after a renewal has shown that this one is not.
-    fn depose(&mut self, now: Time, verdict: Verdict, acts: &mut Vec<Act>) {
-        self.verdicts.push(verdict);
+    fn depose(&mut self, now: Time, holder: Holder, verdict: Verdict, acts: &mut Vec<Act>) {
+        self.verdicts.push((holder, verdict));
         // One that is on its way does as well.
         if self.lease.renew_early(now) {
             acts.push(Act::Ask(self.holder.incarnation, Ask::Renew));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use control::NodeState;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use store::NodeInfo;
 
 use super::*;
 
@@ -48,7 +49,7 @@ struct World {
     queue: BinaryHeap<std::cmp::Reverse<(u64, u64, Event)>>,
     next: u64,
     nodes: Vec<Node>,
-    rows: BTreeMap<NodeName, (NodeRow, u32)>,
+    rows: BTreeMap<NodeName, NodeRow>,
     torrents: BTreeMap<TorrentId, TorrentRow>,
     /// Who claimed each epoch of each torrent.
     claims: BTreeMap<(TorrentId, Epoch), Holder>,
@@ -202,7 +203,7 @@ impl World {
     /// A life closes its lanes: others see it at once.
     fn disconnect_now(&mut self, ended: usize, other: usize) {
         if self.reaches(ended, other)
-            && let Some(row) = self.rows.get(&name(ended)).map(|(row, _)| row.holder.incarnation.0)
+            && let Some(row) = self.rows.get(&name(ended)).map(|row| row.holder.incarnation.0)
         {
             self.push(3, Event::LaneDown(other, self.nodes[other].process, ended, row));
         }
@@ -280,7 +281,7 @@ impl World {
             }
             Event::Asked(node, process, life, ask) => {
                 let told = if self.store_is_away || self.nodes[node].store_cut {
-                    failed(&self.asks[ask])
+                    self.asks[ask].unanswered()
                 } else {
                     self.answer(node, life, ask)
                 };
@@ -334,37 +335,38 @@ impl World {
         let me = Holder { node: name(node), incarnation: life };
         match self.asks[ask].clone() {
             Ask::Begin => {
-                let before = self.rows.get(&me.node).map_or(0, |(row, _)| row.holder.incarnation.0);
+                let before = self.rows.get(&me.node).map_or(0, |row| row.holder.incarnation.0);
                 let incarnation = Incarnation(before + 1);
                 let row = NodeRow {
                     holder: Holder { node: me.node.clone(), incarnation },
                     state: NodeState::Up,
                     lease_until_ms: self.now + LEASE_MS,
                 };
-                self.rows.insert(me.node, (row, 100));
+                self.rows.insert(me.node, row);
                 Told::Begun(Some((incarnation, self.now)))
             }
-            Ask::Renew => match self.rows.get_mut(&me.node).filter(|(row, _)| row.is(&me)) {
-                Some((row, _)) => {
+            Ask::Renew => match self.rows.get_mut(&me.node).filter(|row| row.is(&me)) {
+                Some(row) => {
                     row.lease_until_ms = self.now + LEASE_MS;
                     Told::Renewed(Answer::Renewed, self.now)
                 }
                 None => Told::Renewed(Answer::Refused, self.now),
             },
             Ask::Nodes => {
-                let members = self
+                let info = NodeInfo { data_id: [0; 16], address: String::new(), weight: 100 };
+                let nodes = self
                     .rows
                     .values()
-                    .map(|(row, weight)| Member { row: row.clone(), weight: *weight });
-                Told::Nodes(Some(members.collect()))
+                    .map(|row| NodeEntry { row: row.clone(), info: info.clone() });
+                Told::Nodes(Some(nodes.collect()))
             }
-            Ask::Depose(verdict) => {
-                let row = self.rows.get_mut(&verdict.holder.node).map(|(row, _)| row);
-                let row = row.filter(|row| row.is(&verdict.holder));
-                let row = row
-                    .filter(|row| verdict.expired_ms.is_none_or(|now_ms| row.has_expired(now_ms)));
-                let done = row.map(|row| row.state = NodeState::Dead).is_some();
-                Told::Deposed(verdict, Some(done))
+            Ask::Depose(holder, verdict) => {
+                let row = self.rows.get_mut(&holder.node).filter(|row| row.is(&holder));
+                let row = row.filter(|row| match verdict {
+                    Verdict::Unreachable => true,
+                    Verdict::Expired { now_ms } => row.has_expired(now_ms),
+                });
+                Told::Deposed(Some(row.map(|row| row.state = NodeState::Dead).is_some()))
             }
             Ask::Owned { node, after } => {
                 let rows = self.torrents.iter().filter(|(id, row)| {
@@ -427,18 +429,6 @@ impl World {
             self.run_for(10);
         }
         self.now - begin
-    }
-}
-
-/// The store cannot be reached.
-fn failed(ask: &Ask) -> Told {
-    match ask {
-        Ask::Begin => Told::Begun(None),
-        Ask::Renew => Told::Renewed(Answer::Failed, 0),
-        Ask::Nodes => Told::Nodes(None),
-        Ask::Depose(verdict) => Told::Deposed(verdict.clone(), None),
-        Ask::Owned { .. } => Told::Owned(None),
-        Ask::Claim { torrent, .. } => Told::Claimed(*torrent, None),
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bittorrent::Time;
+use store::Verdict;
 
 use super::{Holder, Incarnation, NodeName, NodeRow, NodeState, electorate, is_majority};
 use crate::placement::rank_judges;
@@ -63,15 +64,8 @@ pub enum Step {
     /// Read all nodes' rows, and the store's time from a renewal of this node's own; tell them by
     /// [`Suspicion::rows`].
     Read,
-    /// Renew this node's own row; only if that succeeds, declare this life over: the majority cannot reach it.
-    DeposeUnreachable(Holder),
-    /// The same, of a life whose lease ran out.
-    DeposeExpired {
-        /// Which life.
-        holder: Holder,
-        /// The store's time at which it had.
-        now_ms: u64,
-    },
+    /// Renew this node's own row; only if that succeeds, declare this life over.
+    Depose(Holder, Verdict),
 }
 
 impl Suspicion {
@@ -285,11 +279,9 @@ impl Suspicion {
             }
             self.reads.judge_at.remove(&row.holder);
             let holder = row.holder.clone();
-            steps.push(if has_expired {
-                Step::DeposeExpired { holder, now_ms }
-            } else {
-                Step::DeposeUnreachable(holder)
-            });
+            let verdict =
+                if has_expired { Verdict::Expired { now_ms } } else { Verdict::Unreachable };
+            steps.push(Step::Depose(holder, verdict));
         }
     }
 

@@ -96,7 +96,7 @@ impl Cluster {
                     let read = (!self.store_is_away).then_some((self.rows.as_slice(), self.now));
                     self.nodes[node].rows(at(self.now), read, &mut more);
                 }
-                Step::DeposeUnreachable(suspect) | Step::DeposeExpired { holder: suspect, .. } => {
+                Step::Depose(suspect, _) => {
                     self.depose(node, suspect);
                 }
             }
