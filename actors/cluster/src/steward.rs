@@ -5,7 +5,7 @@
 //! dropped when the life is over, so that nobody hears this node in the name of a life that has ended. Questions to
 //! the store are tasks that tell the answer; they are as many as the machine asks at once, and end with the life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ use crate::membership::Place;
 use crate::membership::gossip::{Gossip, Seed, Start};
 use crate::ownership::{Answer, Lease};
 
-/// The number of the service of suspicions at each node.
-pub const SUSPICIONS: Key = Key::Service(2);
+/// The number of the steward's service at each node.
+pub const STEWARD: Key = Key::Service(2);
 /// An answer of the store that takes longer is none.
 const STORE_TIME: Duration = Duration::from_secs(4);
 /// What waits to be taken in; more is refused.
@@ -61,6 +61,10 @@ pub struct Holding {
     pub holder: Option<Holder>,
     /// Its torrents, and in which epochs.
     pub owned: BTreeMap<TorrentId, Epoch>,
+    /// Of these, which are to be flushed and then said to be released.
+    pub releasing: BTreeSet<TorrentId>,
+    /// It has given all away.
+    pub is_drained: bool,
     /// Until when effects may go out; to be compared with the clock before each, for the node may have slept.
     pub safe_until: Time,
 }
@@ -69,16 +73,19 @@ pub struct Holding {
 #[derive(Debug)]
 pub struct Steward {
     shows: watch::Receiver<Holding>,
+    notes: mpsc::Sender<Note>,
     env: NodeEnv,
     store: Arc<dyn OwnershipStore>,
     _task: Task<()>,
 }
 
-/// What one node tells another about a third.
+/// What one node tells another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Word {
     Suspect(Holder),
     Withdraw(Holder),
+    /// This torrent was given to the life that hears it.
+    Adopt(TorrentId),
 }
 
 /// What wakes the task.
@@ -86,6 +93,8 @@ enum Word {
 enum Note {
     Told(Incarnation, Told),
     Said(Delivery),
+    Drain,
+    Released(TorrentId),
 }
 
 struct Actor {
@@ -95,6 +104,8 @@ struct Actor {
     chance: SmallRng,
     notes: mpsc::Sender<Note>,
     show: watch::Sender<Holding>,
+    releasing: BTreeSet<TorrentId>,
+    is_drained: bool,
     asking: Vec<Task<()>>,
     life: Option<Life>,
 }
@@ -122,13 +133,15 @@ impl Steward {
             keeper: Keeper::new(ground.node.clone(), env.now()),
             ground,
             chance: env.rng("steward"),
-            notes,
+            notes: notes.clone(),
             show,
+            releasing: BTreeSet::new(),
+            is_drained: false,
             asking: Vec::new(),
             life: None,
         };
         let task = env.spawn("steward", actor.run(inbox));
-        Self { shows, env: env.clone(), store, _task: task }
+        Self { shows, notes, env: env.clone(), store, _task: task }
     }
 
     /// What the node owns; changes are told.
@@ -137,13 +150,25 @@ impl Steward {
         self.shows.clone()
     }
 
+    /// Begins to give away what the node owns; [`Holding::releasing`] says what is to be flushed, and
+    /// [`Holding::is_drained`] when all is gone.
+    pub async fn drain(&self) {
+        // The task lives as long as this.
+        let _ = self.notes.send(Note::Drain).await;
+    }
+
+    /// A torrent of [`Holding::releasing`] was flushed: another node may go on with it.
+    pub async fn released(&self, torrent: TorrentId) {
+        let _ = self.notes.send(Note::Released(torrent)).await;
+    }
+
     /// Ends the node's part in order: its life is over at once, so that others need not find out.
     ///
     /// # Errors
     ///
     /// The store cannot be told; then the others find out.
     pub async fn leave(self) -> Result<(), StoreError> {
-        let Self { shows, env, store, _task } = self;
+        let Self { shows, env, store, _task, .. } = self;
         drop(_task);
         let Some(holder) = shows.borrow().holder.clone() else { return Ok(()) };
         let told = store.depose(&holder, Verdict::Unreachable);
@@ -183,11 +208,16 @@ impl Actor {
                 self.keeper.told(now, life, told, &mut self.chance, &mut acts);
             }
             Note::Said(delivery) => self.hear(now, &delivery, &mut acts),
+            Note::Drain => self.keeper.drain(&mut acts),
+            Note::Released(torrent) => {
+                self.releasing.remove(&torrent);
+                self.keeper.released(torrent, &mut acts);
+            }
         }
         self.perform(acts);
     }
 
-    /// A suspicion of another node, in the name of the life to which there is a lane.
+    /// A word of another node, in the name of the life to which there is a lane.
     fn hear(&mut self, now: Time, said: &Delivery, acts: &mut Vec<Act>) {
         let Some(life) = &self.life else { return };
         let Some(from) = life.known.values().find(|holder| holder.node == *said.from) else {
@@ -196,6 +226,10 @@ impl Actor {
         match of_body(&said.body) {
             Ok(Word::Suspect(suspect)) => self.keeper.reported(now, &from.clone(), suspect, acts),
             Ok(Word::Withdraw(suspect)) => self.keeper.withdrawn(from, &suspect),
+            Ok(Word::Adopt(torrent)) => {
+                debug!(node = %from.node, %torrent, "given");
+                self.keeper.adopt(acts);
+            }
             Err(error) => debug!(node = %said.from, %error, "a word that is none"),
         }
     }
@@ -238,7 +272,16 @@ impl Actor {
                 Act::Withdraw(suspect) => self.say(&Word::Withdraw(suspect)),
                 Act::Live(holder) => self.live(holder),
                 Act::Serve(torrent, epoch) => info!(%torrent, %epoch, "owned"),
-                Act::Drop(torrent) => info!(%torrent, "owned no more"),
+                Act::Drop(torrent) => {
+                    info!(%torrent, "owned no more");
+                    self.releasing.remove(&torrent);
+                }
+                Act::Release(torrent, _) => drop(self.releasing.insert(torrent)),
+                Act::Adopt(heir, torrent) => self.say_to(&heir.node, &Word::Adopt(torrent)),
+                Act::Drained => {
+                    info!("all is given away");
+                    self.is_drained = true;
+                }
                 Act::Freeze => {
                     warn!("the store does not renew this node's lease: nothing goes out")
                 }
@@ -247,6 +290,8 @@ impl Actor {
                     warn!("this life is over: others own what it owned");
                     self.life = None;
                     self.asking.clear();
+                    self.releasing.clear();
+                    self.is_drained = false;
                 }
             }
         }
@@ -257,7 +302,7 @@ impl Actor {
         info!(node = %holder.node, incarnation = holder.incarnation.0, "a life begins");
         let Ground { transport, place, seeds, .. } = &self.ground;
         let directory = Directory::default();
-        let exposure = directory.expose(SUSPICIONS, Arc::new(Inbox(self.notes.clone())));
+        let exposure = directory.expose(STEWARD, Arc::new(Inbox(self.notes.clone())));
         let (node, incarnation) = (holder.node.clone(), holder.incarnation);
         let hello = Hello { node, incarnation, minor: MINOR, features: 0 };
         let local = LocalNode::new(self.env.clone(), hello, directory.clone());
@@ -284,9 +329,18 @@ impl Actor {
         let Some(life) = &self.life else { return };
         let Ok(body) = to_body(word) else { return };
         for lane in life.lanes.all() {
-            if let Err(error) = lane.try_cast(SUSPICIONS, Epoch(0), &body) {
+            if let Err(error) = lane.try_cast(STEWARD, Epoch(0), &body) {
                 debug!(node = %lane.peer(), %error, "not told of a suspicion");
             }
+        }
+    }
+
+    /// Tells one, if there is a lane.
+    fn say_to(&self, node: &NodeName, word: &Word) {
+        let Some(lane) = self.life.as_ref().and_then(|life| life.lanes.to(node)) else { return };
+        let Ok(body) = to_body(word) else { return };
+        if let Err(error) = lane.try_cast(STEWARD, Epoch(0), &body) {
+            debug!(%node, %error, "not told what it was given: it will find it");
         }
     }
 
@@ -308,6 +362,8 @@ impl Actor {
         let holding = Holding {
             holder: self.keeper.holder().cloned(),
             owned: self.keeper.owned().clone(),
+            releasing: self.releasing.clone(),
+            is_drained: self.is_drained,
             safe_until: self.keeper.safe_until(),
         };
         self.show.send_if_modified(|shown| {
@@ -374,6 +430,17 @@ async fn answer(store: &dyn OwnershipStore, me: &Holder, info: &NodeInfo, ask: &
             let page = store.owned(node.as_ref(), *after, PAGE_LEN_MAX).await;
             page.map_or_else(failed, |page| Told::Owned(Some(page)))
         }
+        Ask::Drain => match store.drain(me).await {
+            Ok(goes_on) => Told::Draining(Some(goes_on)),
+            Err(error) => failed(error),
+        },
+        Ask::Give { torrent, seen, to } => match store.assign(*torrent, *seen, to.as_ref()).await {
+            Ok(Assignment::Assigned(epoch)) => {
+                Told::Given(*torrent, Some(control::TorrentRow { epoch, owner: to.clone() }))
+            }
+            Ok(Assignment::Lost(row)) => Told::Given(*torrent, Some(row)),
+            Err(error) => failed(error),
+        },
         Ask::Claim { torrent, seen } => match store.assign(*torrent, *seen, Some(me)).await {
             Ok(Assignment::Assigned(epoch)) => {
                 let owner = Some(me.clone());

@@ -65,7 +65,7 @@ impl MongoStore {
     ///
     /// # Errors
     ///
-    /// The address cannot be read; no server answers within [`SELECTION_TIME`]; the database is of a newer version.
+    /// The address cannot be read; no server answers within 5 s; the database is of a newer version.
     pub async fn connect(
         env: NodeEnv,
         uri: &str,

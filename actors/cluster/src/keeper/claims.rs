@@ -36,6 +36,7 @@ pub(super) struct Claims {
     empty: BTreeSet<Holder>,
     noted: BTreeMap<TorrentId, Noted>,
     in_flight: BTreeSet<TorrentId>,
+    is_stopped: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Claims {
             empty: BTreeSet::new(),
             noted: BTreeMap::new(),
             in_flight: BTreeSet::new(),
+            is_stopped: false,
         }
     }
 
@@ -140,7 +142,11 @@ impl Claims {
         let owner = row.owner.as_ref();
         let owner_row = owner.and_then(|owner| self.row_of(&owner.node));
         let is_known = self.noted.get(&torrent).is_some_and(|noted| noted.seen == row.epoch);
-        if !row.is_free(owner_row) || is_known || self.in_flight.contains(&torrent) {
+        if self.is_stopped
+            || !row.is_free(owner_row)
+            || is_known
+            || self.in_flight.contains(&torrent)
+        {
             return;
         }
         let was_mine = owner.is_some_and(|owner| owner.node == self.me.node);
@@ -150,15 +156,29 @@ impl Claims {
         }
     }
 
+    /// The best-ranked life that can own a torrent, other than this one.
+    pub(super) fn heir(&self, torrent: TorrentId) -> Option<Holder> {
+        let candidates = self.candidates();
+        let ranked = rank(InfoHash(*torrent.as_bytes()), &candidates);
+        let heir = ranked.into_iter().find(|node| **node != self.me.node)?;
+        self.row_of(heir).map(|row| row.holder.clone())
+    }
+
+    /// Claims nothing any more.
+    pub(super) fn stop(&mut self) {
+        self.noted.clear();
+        self.is_stopped = true;
+    }
+
     fn row_of(&self, node: &NodeName) -> Option<&NodeRow> {
         self.nodes.iter().map(|node| &node.row).find(|row| row.holder.node == *node)
     }
 
-    /// How long this node leaves the torrent to better ones; none if it takes none.
-    fn wait(&self, torrent: TorrentId, chance: &mut impl Rng) -> Option<Duration> {
+    /// The nodes that can own torrents.
+    fn candidates(&self) -> Vec<Candidate> {
         let lives = |row: &NodeRow| row.state == NodeState::Up && !row.has_expired(self.store_ms);
         let living = self.nodes.iter().filter(|node| lives(&node.row));
-        let candidates: Vec<Candidate> = living
+        living
             .map(|node| Candidate {
                 node: node.row.holder.node.clone(),
                 weight: f64::from(node.info.weight),
@@ -166,7 +186,12 @@ impl Claims {
                 has_room: true,
                 drains: false,
             })
-            .collect();
+            .collect()
+    }
+
+    /// How long this node leaves the torrent to better ones; none if it takes none.
+    fn wait(&self, torrent: TorrentId, chance: &mut impl Rng) -> Option<Duration> {
+        let candidates = self.candidates();
         let ranked = rank(InfoHash(*torrent.as_bytes()), &candidates);
         let rank = ranked.iter().position(|node| **node == self.me.node)?;
         let delay = RANK_DELAY.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));

@@ -5,11 +5,15 @@
 //! and those that were never owned. It asks a store with [`Act::Ask`] and is told the answers; what it owns it says
 //! with [`Act::Serve`] and [`Act::Drop`], each with the epoch that all effects are to carry.
 //!
+//! A node that is to stop in order drains: each torrent is flushed ([`Act::Release`], [`Keeper::released`]) and given to
+//! the node that would own it next, which is told ([`Act::Adopt`]); the row is the truth, the telling a hint.
+//!
 //! One question of a kind is on its way at a time, claims aside, of which there are at most
 //! [`Keeper::CLAIMS_MAX`]. An answer carries the incarnation for which it was asked; those of an ended life are not
 //! listened to.
 
 mod claims;
+mod drain;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +25,7 @@ use store::{NodeEntry, Verdict};
 
 use crate::ownership::{Answer, JudgeStep, Lease, Step, Suspicion};
 use claims::Claims;
+use drain::Drain;
 
 /// What one node knows, owns and wants.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ struct Life {
     owned: BTreeMap<TorrentId, Epoch>,
     claims: Claims,
     rows: Rows,
+    drain: Option<Drain>,
     /// Waiting for a renewal of this life's own.
     verdicts: Vec<(Holder, Verdict)>,
 }
@@ -70,6 +76,17 @@ pub enum Ask {
     Nodes,
     /// Declare a life over.
     Depose(Holder, Verdict),
+    /// Say that this life takes no more torrents and gives away those that it has.
+    Drain,
+    /// Give a torrent to another life, or to nobody.
+    Give {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// In which epoch this life owns it.
+        seen: Epoch,
+        /// To whom.
+        to: Option<Holder>,
+    },
     /// Torrents that some life of this node owns, or that nobody owns, after this one.
     Owned {
         /// Whose.
@@ -97,6 +114,10 @@ pub enum Told {
     Nodes(Option<Vec<NodeEntry>>),
     /// To [`Ask::Depose`]: whether it is over by this.
     Deposed(Option<bool>),
+    /// To [`Ask::Drain`]: whether this life still goes on.
+    Draining(Option<bool>),
+    /// To [`Ask::Give`]: the row after it, whoever has it now.
+    Given(TorrentId, Option<TorrentRow>),
     /// To [`Ask::Owned`]: a page, empty at the end.
     Owned(Option<Vec<(TorrentId, TorrentRow)>>),
     /// To [`Ask::Claim`]: the row after it, whoever has it now.
@@ -112,6 +133,8 @@ impl Ask {
             Self::Renew => Told::Renewed(Answer::Failed, 0),
             Self::Nodes => Told::Nodes(None),
             Self::Depose(..) => Told::Deposed(None),
+            Self::Drain => Told::Draining(None),
+            Self::Give { torrent, .. } => Told::Given(*torrent, None),
             Self::Owned { .. } => Told::Owned(None),
             Self::Claim { torrent, .. } => Told::Claimed(*torrent, None),
         }
@@ -131,6 +154,12 @@ pub enum Act {
     Live(Holder),
     /// Own this torrent, in this epoch.
     Serve(TorrentId, Epoch),
+    /// Admit nothing more to this torrent, flush it and write its checkpoint; then say [`Keeper::released`].
+    Release(TorrentId, Epoch),
+    /// Tell this life that it owns this torrent now.
+    Adopt(Holder, TorrentId),
+    /// All is given away: this life can end.
+    Drained,
     /// Own it no more, and let no effect of it out.
     Drop(TorrentId),
     /// Write, announce and tell nothing for now.
@@ -279,6 +308,8 @@ impl Keeper {
                 mine.into_iter().for_each(|(torrent, epoch)| life.serve(torrent, epoch, acts));
                 life.claims.handle_timeout(now, acts);
             }
+            Told::Draining(goes_on) => self.draining(now, goes_on, acts),
+            Told::Given(torrent, row) => life.given(torrent, row, acts),
             Told::Claimed(torrent, row) => {
                 life.claims.answered(torrent, now, acts);
                 if let Some(row) = row.filter(|row| row.owner.as_ref() == Some(&life.holder)) {
@@ -313,6 +344,7 @@ impl Keeper {
             renewed_at: now,
             lenient_until: now + Self::LENIENT_TIME,
             owned: BTreeMap::new(),
+            drain: None,
             rows: Rows::default(),
             verdicts: Vec::new(),
         };
@@ -340,6 +372,7 @@ impl Keeper {
                     }),
                 );
                 life.ask_nodes(acts);
+                life.go_on_draining(acts);
             }
             Answer::Failed if !verdicts.is_empty() => life.retry_judgement(now),
             Answer::Failed | Answer::Refused => {}
@@ -416,6 +449,7 @@ impl Life {
         if self.owned.get(&torrent).is_none_or(|mine| *mine < epoch) {
             self.owned.insert(torrent, epoch);
             acts.push(Act::Serve(torrent, epoch));
+            self.release(torrent, epoch, acts);
         }
     }
 

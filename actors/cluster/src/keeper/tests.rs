@@ -32,6 +32,7 @@ enum Event {
     LaneUp(usize, u64, usize),
     LaneDown(usize, u64, usize, u64),
     Said(usize, u64, usize),
+    Adopt(usize, u64),
 }
 
 struct Node {
@@ -41,6 +42,7 @@ struct Node {
     pauses: bool,
     store_cut: bool,
     frozen: bool,
+    drained: bool,
     serves: BTreeMap<TorrentId, Epoch>,
 }
 
@@ -70,6 +72,7 @@ impl World {
             pauses: false,
             store_cut: false,
             frozen: false,
+            drained: false,
             serves: BTreeMap::new(),
         };
         let mut this = Self {
@@ -169,6 +172,17 @@ impl World {
             Act::Drop(torrent) => {
                 self.nodes[node].serves.remove(&torrent);
             }
+            Act::Release(torrent, _) => {
+                self.work(node, |keeper, _, _, acts| keeper.released(torrent, acts));
+            }
+            Act::Adopt(heir, _) => {
+                let to = (0..self.nodes.len()).find(|n| name(*n) == heir.node).unwrap();
+                if self.reaches(node, to) {
+                    let process = self.nodes[to].process;
+                    self.push(2, Event::Adopt(to, process));
+                }
+            }
+            Act::Drained => self.nodes[node].drained = true,
             Act::Freeze => self.nodes[node].frozen = true,
             Act::Thaw => self.nodes[node].frozen = false,
             Act::End => {
@@ -221,7 +235,7 @@ impl World {
         let now = self.time();
         let slot = &mut self.nodes[node];
         slot.process += 1;
-        (slot.runs, slot.pauses, slot.frozen) = (true, false, false);
+        (slot.runs, slot.pauses, slot.frozen, slot.drained) = (true, false, false, false);
         slot.keeper = Keeper::new(name(node), now);
         self.wake_later(node);
     }
@@ -326,7 +340,16 @@ impl World {
                     }
                 });
             }
-            Event::Told(..) | Event::LaneUp(..) | Event::LaneDown(..) | Event::Said(..) => {}
+            Event::Adopt(node, process)
+                if self.is_up(node, process) && !self.nodes[node].pauses =>
+            {
+                self.work(node, |keeper, _, _, acts| keeper.adopt(acts));
+            }
+            Event::Adopt(..)
+            | Event::Told(..)
+            | Event::LaneUp(..)
+            | Event::LaneDown(..)
+            | Event::Said(..) => {}
         }
     }
 
@@ -367,6 +390,19 @@ impl World {
                     Verdict::Expired { now_ms } => row.has_expired(now_ms),
                 });
                 Told::Deposed(Some(row.map(|row| row.state = NodeState::Dead).is_some()))
+            }
+            Ask::Drain => {
+                let row = self.rows.get_mut(&me.node).filter(|row| row.is(&me));
+                Told::Draining(Some(row.map(|row| row.state = NodeState::Draining).is_some()))
+            }
+            Ask::Give { torrent, seen, to } => {
+                let row = self.torrents.get_mut(&torrent).unwrap();
+                if row.epoch == seen {
+                    *row = TorrentRow { epoch: Epoch(seen.0 + 1), owner: to.clone() };
+                    let before = to.map(|to| self.claims.insert((torrent, row.epoch), to));
+                    assert_eq!(before.flatten(), None, "two owners of an epoch");
+                }
+                Told::Given(torrent, Some(row.clone()))
             }
             Ask::Owned { node, after } => {
                 let rows = self.torrents.iter().filter(|(id, row)| {
@@ -515,6 +551,45 @@ fn a_store_that_is_away_moves_nothing_and_then_all_goes_on() {
     assert_eq!(world.lost(), 0);
     assert!(world.nodes.iter().all(|node| !node.frozen));
     assert_eq!(world.torrents.values().map(|row| row.epoch).collect::<Vec<_>>(), epochs);
+}
+
+#[test]
+fn who_stops_in_order_leaves_no_gap() {
+    for seed in 0..20 {
+        let nodes = 2 + usize::try_from(seed % 4).unwrap();
+        let mut world = World::new(nodes, 12, seed);
+        world.until_owned(5_000);
+        world.run_for(3_000);
+        for leaver in 0..nodes {
+            let mut longest = 0;
+            world.work(leaver, |keeper, _, _, acts| keeper.drain(acts));
+            let end = world.now + 5_000;
+            while !world.nodes[leaver].drained || world.lost() > 0 {
+                assert!(world.now < end, "{} torrents of {leaver} are left", world.lost());
+                longest = longest.max(world.until_owned(1_000));
+                world.run_for(1);
+            }
+            // Some questions to a store that takes up to 80 ms for each.
+            assert!(longest <= 500, "a gap of {longest} ms");
+            assert!(world.nodes[leaver].serves.is_empty());
+            world.kill(leaver);
+            world.restart(leaver);
+            world.run_for(4_000);
+            assert_eq!(world.lost(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_last_node_gives_its_torrents_to_nobody() {
+    let mut world = World::new(1, 3, 9);
+    world.until_owned(5_000);
+    world.work(0, |keeper, _, _, acts| keeper.drain(acts));
+    world.run_for(1_000);
+    assert!(world.nodes[0].drained);
+    assert!(world.torrents.values().all(|row| row.owner.is_none()));
+    world.restart(0);
+    world.until_owned(5_000);
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl OwnershipStore for FarStore {
 #[derive(Debug, Default)]
 struct Shown {
     holding: Option<watch::Receiver<Holding>>,
+    steward: Option<Arc<Steward>>,
     env: Option<NodeEnv>,
 }
 
@@ -168,7 +169,7 @@ impl Cluster {
                 let any = SocketAddr::from(([0, 0, 0, 0], PORT));
                 let transport = TwinTransport::listen(&env, config, any).await.unwrap();
                 let data_id = [u8::try_from(nth).unwrap(); 16];
-                let steward = Steward::start(
+                let steward = Arc::new(Steward::start(
                     &env,
                     Ground {
                         node: name,
@@ -178,10 +179,20 @@ impl Cluster {
                         place: Place { control: at, bulk: at, stay: Stay::Stays },
                         seeds: vec![seed],
                     },
-                );
-                let holding = Some(steward.holding());
-                *shown.lock().unwrap() = Shown { holding, env: Some(env) };
-                std::future::pending::<()>().await;
+                ));
+                let mut holding = steward.holding();
+                *shown.lock().unwrap() = Shown {
+                    holding: Some(steward.holding()),
+                    steward: Some(Arc::clone(&steward)),
+                    env: Some(env),
+                };
+                // There is nothing to flush here.
+                while holding.changed().await.is_ok() {
+                    let releasing = holding.borrow_and_update().releasing.clone();
+                    for torrent in releasing {
+                        steward.released(torrent).await;
+                    }
+                }
             })
         });
     }
@@ -333,6 +344,34 @@ fn an_unplugged_node_loses_its_torrents_and_comes_back_as_another_life() {
     assert_eq!(cluster.lost(), 0);
     let shown = cluster.shown[2].lock().unwrap();
     assert_eq!(shown.holding.as_ref().unwrap().borrow().holder.as_ref().unwrap().incarnation.0, 2);
+}
+
+#[test]
+fn nodes_that_stop_in_order_hand_over_without_a_gap() {
+    let mut cluster = Cluster::new(3, 12, 6);
+    cluster.until_owned(START);
+    cluster.world.run_for(Duration::from_secs(4));
+    for leaver in 0..3 {
+        let steward = cluster.shown[leaver].lock().unwrap().steward.clone().unwrap();
+        now(steward.drain());
+        drop(steward);
+        cluster.world.poke(cluster.hosts[leaver]);
+        let mut longest = Duration::ZERO;
+        let is_drained = |cluster: &Cluster| {
+            let shown = cluster.shown[leaver].lock().unwrap();
+            shown.holding.as_ref().is_some_and(|holding| holding.borrow().is_drained)
+        };
+        for _ in 0..200 {
+            longest = longest.max(cluster.until_owned(Duration::from_secs(1)));
+            cluster.world.run_for(Duration::from_millis(10));
+        }
+        assert!(is_drained(&cluster) && cluster.acts_for(leaver).is_empty());
+        assert!(longest <= Duration::from_millis(300), "{longest:?}");
+        cluster.kill(leaver, Kill::Process);
+        cluster.start(leaver);
+        cluster.world.run_for(Duration::from_secs(8));
+        assert_eq!(cluster.lost(), 0);
+    }
 }
 
 #[test]
