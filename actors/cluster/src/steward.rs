@@ -104,8 +104,6 @@ struct Actor {
     chance: SmallRng,
     notes: mpsc::Sender<Note>,
     show: watch::Sender<Holding>,
-    releasing: BTreeSet<TorrentId>,
-    is_drained: bool,
     asking: Vec<Task<()>>,
     life: Option<Life>,
 }
@@ -135,8 +133,6 @@ impl Steward {
             chance: env.rng("steward"),
             notes: notes.clone(),
             show,
-            releasing: BTreeSet::new(),
-            is_drained: false,
             asking: Vec::new(),
             life: None,
         };
@@ -210,7 +206,9 @@ impl Actor {
             Note::Said(delivery) => self.hear(now, &delivery, &mut acts),
             Note::Drain => self.keeper.drain(&mut acts),
             Note::Released(torrent) => {
-                self.releasing.remove(&torrent);
+                self.show.send_modify(|shown| {
+                    shown.releasing.remove(&torrent);
+                });
                 self.keeper.released(torrent, &mut acts);
             }
         }
@@ -243,8 +241,8 @@ impl Actor {
             .numbered()
             .into_iter()
             .map(|(number, lane)| {
-                let Hello { node, incarnation, .. } = lane.hello().clone();
-                (number, Holder { node, incarnation })
+                let Hello { node, incarnation, .. } = lane.hello();
+                (number, Holder { node: node.clone(), incarnation: *incarnation })
             })
             .collect();
         let known = std::mem::replace(&mut life.known, lanes.clone());
@@ -267,20 +265,32 @@ impl Actor {
                 Act::Ask(life, ask) => self.ask(life, ask),
                 Act::Suspect(suspect) => {
                     info!(node = %suspect.node, "cannot be reached");
-                    self.say(&Word::Suspect(suspect));
+                    self.say(None, &Word::Suspect(suspect));
                 }
-                Act::Withdraw(suspect) => self.say(&Word::Withdraw(suspect)),
+                Act::Withdraw(suspect) => self.say(None, &Word::Withdraw(suspect)),
                 Act::Live(holder) => self.live(holder),
-                Act::Serve(torrent, epoch) => info!(%torrent, %epoch, "owned"),
+                Act::Serve(torrent, epoch) => {
+                    info!(%torrent, %epoch, "owned");
+                    self.show.send_modify(|shown| {
+                        shown.owned.insert(torrent, epoch);
+                    });
+                }
                 Act::Drop(torrent) => {
                     info!(%torrent, "owned no more");
-                    self.releasing.remove(&torrent);
+                    self.show.send_modify(|shown| {
+                        shown.owned.remove(&torrent);
+                        shown.releasing.remove(&torrent);
+                    });
                 }
-                Act::Release(torrent, _) => drop(self.releasing.insert(torrent)),
-                Act::Adopt(heir, torrent) => self.say_to(&heir.node, &Word::Adopt(torrent)),
+                Act::Release(torrent, _) => {
+                    self.show.send_modify(|shown| {
+                        shown.releasing.insert(torrent);
+                    });
+                }
+                Act::Adopt(heir, torrent) => self.say(Some(&heir.node), &Word::Adopt(torrent)),
                 Act::Drained => {
                     info!("all is given away");
-                    self.is_drained = true;
+                    self.show.send_modify(|shown| shown.is_drained = true);
                 }
                 Act::Freeze => {
                     warn!("the store does not renew this node's lease: nothing goes out")
@@ -290,8 +300,7 @@ impl Actor {
                     warn!("this life is over: others own what it owned");
                     self.life = None;
                     self.asking.clear();
-                    self.releasing.clear();
-                    self.is_drained = false;
+                    self.show.send_modify(|shown| shown.is_drained = false);
                 }
             }
         }
@@ -324,23 +333,15 @@ impl Actor {
         });
     }
 
-    /// Tells all to whom there is a lane.
-    fn say(&self, word: &Word) {
-        let Some(life) = &self.life else { return };
+    /// Tells a node, or all, to whom there is a lane now; who does not hear it finds out otherwise.
+    fn say(&self, to: Option<&NodeName>, word: &Word) {
+        let Some(Life { lanes, .. }) = &self.life else { return };
         let Ok(body) = to_body(word) else { return };
-        for lane in life.lanes.all() {
+        let lanes = to.map_or_else(|| lanes.all(), |node| lanes.to(node).into_iter().collect());
+        for lane in lanes {
             if let Err(error) = lane.try_cast(STEWARD, Epoch(0), &body) {
-                debug!(node = %lane.peer(), %error, "not told of a suspicion");
+                debug!(node = %lane.peer(), %error, "not told");
             }
-        }
-    }
-
-    /// Tells one, if there is a lane.
-    fn say_to(&self, node: &NodeName, word: &Word) {
-        let Some(lane) = self.life.as_ref().and_then(|life| life.lanes.to(node)) else { return };
-        let Ok(body) = to_body(word) else { return };
-        if let Err(error) = lane.try_cast(STEWARD, Epoch(0), &body) {
-            debug!(%node, %error, "not told what it was given: it will find it");
         }
     }
 
@@ -358,17 +359,14 @@ impl Actor {
         self.asking.push(self.env.spawn("store-question", work));
     }
 
+    /// Shows whose life it is and until when it may act; what it owns was shown when that changed.
     fn tell(&self) {
-        let holding = Holding {
-            holder: self.keeper.holder().cloned(),
-            owned: self.keeper.owned().clone(),
-            releasing: self.releasing.clone(),
-            is_drained: self.is_drained,
-            safe_until: self.keeper.safe_until(),
-        };
+        let (holder, safe_until) = (self.keeper.holder(), self.keeper.safe_until());
         self.show.send_if_modified(|shown| {
-            let is_news = *shown != holding;
-            *shown = holding;
+            let is_news = shown.holder.as_ref() != holder || shown.safe_until != safe_until;
+            if is_news {
+                (shown.holder, shown.safe_until) = (holder.cloned(), safe_until);
+            }
             is_news
         });
     }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use control::{Epoch, Holder, Incarnation, NodeName, NodeRow, TorrentId, TorrentRow};
+use control::{Epoch, Holder, Incarnation, NodeName, NodeRow, NodeState, TorrentId, TorrentRow};
 
 use crate::error::StoreError;
 
@@ -80,6 +80,17 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether it holds against a row of a life that is not over.
+    #[must_use]
+    pub const fn holds(self, row: &NodeRow) -> bool {
+        match self {
+            Self::Unreachable => true,
+            Self::Expired { now_ms } => row.has_expired(now_ms),
+        }
+    }
+}
+
 /// What became of assigning a torrent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assignment {
@@ -142,6 +153,32 @@ pub trait OwnershipStore: Send + Sync + std::fmt::Debug {
         after: Option<TorrentId>,
         limit: usize,
     ) -> Result<Vec<(TorrentId, TorrentRow)>, StoreError>;
+}
+
+impl NodeEntry {
+    /// The life of `node` after `before`, its last one; or until when that one may go on.
+    pub(crate) fn next_life(
+        before: Option<&Self>,
+        node: &NodeName,
+        info: &NodeInfo,
+        now_ms: u64,
+        lease: Duration,
+    ) -> Result<Self, u64> {
+        if let Some(Self { row, info: theirs }) = before
+            && theirs.data_id != info.data_id
+            && row.state != NodeState::Dead
+            && !row.has_expired(now_ms)
+        {
+            return Err(row.lease_until_ms);
+        }
+        let lives = before.map_or(0, |entry| entry.row.holder.incarnation.0);
+        let row = NodeRow {
+            holder: Holder { node: node.clone(), incarnation: Incarnation(lives + 1) },
+            state: NodeState::Up,
+            lease_until_ms: now_ms.saturating_add(lease_ms(lease)),
+        };
+        Ok(Self { row, info: info.clone() })
+    }
 }
 
 impl NodeInfo {

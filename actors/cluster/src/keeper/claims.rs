@@ -158,9 +158,8 @@ impl Claims {
 
     /// The best-ranked life that can own a torrent, other than this one.
     pub(super) fn heir(&self, torrent: TorrentId) -> Option<Holder> {
-        let candidates = self.candidates();
-        let ranked = rank(InfoHash(*torrent.as_bytes()), &candidates);
-        let heir = ranked.into_iter().find(|node| **node != self.me.node)?;
+        let ranked = self.ranked(torrent);
+        let heir = ranked.iter().find(|node| **node != self.me.node)?;
         self.row_of(heir).map(|row| row.holder.clone())
     }
 
@@ -174,26 +173,25 @@ impl Claims {
         self.nodes.iter().map(|node| &node.row).find(|row| row.holder.node == *node)
     }
 
-    /// The nodes that can own torrents.
-    fn candidates(&self) -> Vec<Candidate> {
-        let lives = |row: &NodeRow| row.state == NodeState::Up && !row.has_expired(self.store_ms);
+    /// The nodes that can own a torrent, the best first.
+    fn ranked(&self, torrent: TorrentId) -> Vec<NodeName> {
+        let lives = |row: &NodeRow| row.state != NodeState::Dead && !row.has_expired(self.store_ms);
         let living = self.nodes.iter().filter(|node| lives(&node.row));
-        living
+        let candidates: Vec<Candidate> = living
             .map(|node| Candidate {
                 node: node.row.holder.node.clone(),
                 weight: f64::from(node.info.weight),
                 has_data: false,
                 has_room: true,
-                drains: false,
+                drains: node.row.state == NodeState::Draining,
             })
-            .collect()
+            .collect();
+        rank(InfoHash(*torrent.as_bytes()), &candidates).into_iter().cloned().collect()
     }
 
     /// How long this node leaves the torrent to better ones; none if it takes none.
     fn wait(&self, torrent: TorrentId, chance: &mut impl Rng) -> Option<Duration> {
-        let candidates = self.candidates();
-        let ranked = rank(InfoHash(*torrent.as_bytes()), &candidates);
-        let rank = ranked.iter().position(|node| **node == self.me.node)?;
+        let rank = self.ranked(torrent).iter().position(|node| *node == self.me.node)?;
         let delay = RANK_DELAY.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
         let jitter = if rank == 0 { 0.0 } else { chance.random_range(0.0..1.0) };
         Some(delay + JITTER.mul_f64(jitter))

@@ -192,13 +192,6 @@ impl Keeper {
         self.life.as_ref().map(|life| &life.holder)
     }
 
-    /// What this life owns, and in which epochs.
-    #[must_use]
-    pub fn owned(&self) -> &BTreeMap<TorrentId, Epoch> {
-        static NOTHING: BTreeMap<TorrentId, Epoch> = BTreeMap::new();
-        self.life.as_ref().map_or(&NOTHING, |life| &life.owned)
-    }
-
     /// Until when effects may go out, unless the lease is renewed before.
     #[must_use]
     pub fn safe_until(&self) -> Time {

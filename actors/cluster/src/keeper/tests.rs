@@ -385,10 +385,7 @@ impl World {
             }
             Ask::Depose(holder, verdict) => {
                 let row = self.rows.get_mut(&holder.node).filter(|row| row.is(&holder));
-                let row = row.filter(|row| match verdict {
-                    Verdict::Unreachable => true,
-                    Verdict::Expired { now_ms } => row.has_expired(now_ms),
-                });
+                let row = row.filter(|row| verdict.holds(row));
                 Told::Deposed(Some(row.map(|row| row.state = NodeState::Dead).is_some()))
             }
             Ask::Drain => {

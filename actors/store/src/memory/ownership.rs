@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use control::{Epoch, Holder, Incarnation, NodeName, NodeRow, NodeState, TorrentId, TorrentRow};
+use control::{Epoch, Holder, NodeName, NodeRow, NodeState, TorrentId, TorrentRow};
 
 use super::{Kept, MemoryStore};
 use crate::PAGE_LEN_MAX;
@@ -19,23 +19,15 @@ impl Kept {
         row.is(holder).then_some(row)
     }
 
-    fn begin(&mut self, node: &NodeName, info: &NodeInfo, now_ms: u64, lease_ms: u64) -> Begin {
-        let before = self.nodes.get(node);
-        if let Some(NodeEntry { row, info: theirs }) = before
-            && theirs.data_id != info.data_id
-            && row.state != NodeState::Dead
-            && !row.has_expired(now_ms)
-        {
-            return Begin::Occupied { lease_until_ms: row.lease_until_ms };
+    fn begin(&mut self, node: &NodeName, info: &NodeInfo, now_ms: u64, lease: Duration) -> Begin {
+        match NodeEntry::next_life(self.nodes.get(node), node, info, now_ms, lease) {
+            Ok(entry) => {
+                let incarnation = entry.row.holder.incarnation;
+                self.nodes.insert(node.clone(), entry);
+                Begin::Begun { incarnation, now_ms }
+            }
+            Err(lease_until_ms) => Begin::Occupied { lease_until_ms },
         }
-        let incarnation = Incarnation(before.map_or(0, |entry| entry.row.holder.incarnation.0) + 1);
-        let row = NodeRow {
-            holder: Holder { node: node.clone(), incarnation },
-            state: NodeState::Up,
-            lease_until_ms: now_ms + lease_ms,
-        };
-        self.nodes.insert(node.clone(), NodeEntry { row, info: info.clone() });
-        Begin::Begun { incarnation, now_ms }
     }
 }
 
@@ -52,7 +44,7 @@ impl OwnershipStore for MemoryStore {
             if kept.nodes.len() >= NODES_MAX && !kept.nodes.contains_key(node) {
                 return Err(StoreError::Invalid(format!("more than {NODES_MAX} nodes")));
             }
-            Ok(kept.begin(node, info, self.now_ms(), lease_ms(lease)))
+            Ok(kept.begin(node, info, self.now_ms(), lease))
         })
         .await
     }
@@ -77,10 +69,7 @@ impl OwnershipStore for MemoryStore {
 
     async fn depose(&self, holder: &Holder, verdict: Verdict) -> Result<bool, StoreError> {
         self.enter(|kept| {
-            let row = kept.living(holder).filter(|row| match verdict {
-                Verdict::Unreachable => true,
-                Verdict::Expired { now_ms } => row.has_expired(now_ms),
-            });
+            let row = kept.living(holder).filter(|row| verdict.holds(row));
             Ok(row.map(|row| row.state = NodeState::Dead).is_some())
         })
         .await

@@ -87,13 +87,11 @@ fn begin(
 ) -> Result<Begin, StoreError> {
     let now_ms = now_ms(connection)?;
     let before = node(connection, name)?;
-    if let Some(NodeEntry { row, info: theirs }) = &before
-        && theirs.data_id != info.data_id
-        && row.state != NodeState::Dead
-        && !row.has_expired(now_ms)
-    {
-        return Ok(Begin::Occupied { lease_until_ms: row.lease_until_ms });
-    }
+    let NodeRow { holder, state, lease_until_ms } =
+        match NodeEntry::next_life(before.as_ref(), name, info, now_ms, lease) {
+            Ok(entry) => entry.row,
+            Err(lease_until_ms) => return Ok(Begin::Occupied { lease_until_ms }),
+        };
     if before.is_none() {
         let sql = "SELECT count(*) FROM nodes";
         let nodes: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
@@ -101,19 +99,18 @@ fn begin(
             return Err(StoreError::Invalid(format!("more than {NODES_MAX} nodes")));
         }
     }
-    let incarnation = Incarnation(before.map_or(0, |entry| entry.row.holder.incarnation.0) + 1);
     connection
         .prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?)")?
         .execute(params![
             name.as_str(),
-            incarnation.0.cast_signed(),
-            state_code(NodeState::Up),
-            now_ms.saturating_add(lease_ms(lease)).cast_signed(),
+            holder.incarnation.0.cast_signed(),
+            state_code(state),
+            lease_until_ms.cast_signed(),
             info.data_id.as_slice(),
             info.address,
             info.weight,
         ])?;
-    Ok(Begin::Begun { incarnation, now_ms })
+    Ok(Begin::Begun { incarnation: holder.incarnation, now_ms })
 }
 
 fn assign(
